@@ -1,0 +1,145 @@
+"""What an adapter is: says what it runs on, builds a model of a layer, calls it.
+
+A third party implements `Adapter` and `Model` and names the class in the entry-point group
+``rnn_conformance.adapters`` or as ``--adapter module:Class``; the built-in adapters come through the same door.
+Arrays in and out are NumPy arrays; bfloat16 is ``ml_dtypes.bfloat16``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import ml_dtypes
+import numpy as np
+from rnn_fixtures.domain import Size
+
+DTYPES: Mapping[str, Any] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+class Unsupported(Exception):  # noqa: N818 - a verdict, not an error
+    """The framework cannot express this; raised by `Adapter.build` or `Model.call`.
+
+    Parameters
+    ----------
+    reason : str
+        Shown in the report, counted by its text: keep it free of the case's numbers.
+    clause : str
+        The clause of the specification that cannot be expressed.
+    """
+
+    def __init__(self, reason: str, clause: str) -> None:
+        super().__init__(reason, clause)
+        self.reason = reason
+        self.clause = clause
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an adapter runs: framework, version, and what it offers on this machine.
+
+    Attributes
+    ----------
+    dtypes : mapping
+        dtype name to None when the framework's layer computes in it, else the reason why not.
+    notes : sequence of str
+        Settings that matter for the numbers, such as TF32 being off.
+    """
+
+    framework: str
+    version: str
+    devices: Sequence[str]
+    dtypes: Mapping[str, str | None]
+    packages: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What to build. Cases with equal specs share one build.
+
+    Attributes
+    ----------
+    layer : "LSTM" or "GRU"
+    arguments : mapping
+        Constructor arguments by tf.keras's names, with ``units``; ``activation`` may be "none" (None).
+    size : Size
+    dtype, device : str
+    has_mask, has_initial_state : bool
+        Whether calls will pass them.
+    """
+
+    layer: str
+    arguments: Mapping[str, Any]
+    size: Size
+    dtype: str
+    device: str
+    has_mask: bool
+    has_initial_state: bool
+
+    @property
+    def reset_after(self) -> bool:
+        return bool(self.arguments.get("reset_after", False))
+
+    @property
+    def state_count(self) -> int:
+        return 2 if self.layer == "LSTM" else 1
+
+
+class Model(ABC):
+    """A built layer.
+
+    Attributes
+    ----------
+    mode : "native" or "composed"
+        Read after a call: whether it took array operations around the framework's layer.
+    path : str or None
+        Which kernel ran, where the framework tells.
+    """
+
+    mode: str = "native"
+    path: str | None = None
+
+    @abstractmethod
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Take weights in the Keras layout (WEIGHT-1 to WEIGHT-5), in the model's dtype."""
+
+    @abstractmethod
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        """Run the layer: [output] or [output, *states], as tf.keras returns them (VIEW-1 to VIEW-3)."""
+
+
+class Adapter(ABC):
+    """One framework's recurrent layers.
+
+    Importing the module, or constructing the class, imports the framework; an ``ImportError`` there means
+    that the adapter cannot run here.
+    """
+
+    extra: ClassVar[str | None] = None
+
+    @abstractmethod
+    def describe(self) -> Description:
+        """What is installed here."""
+
+    @abstractmethod
+    def build(self, spec: LayerSpec) -> Model:
+        """Build the layer, or raise `Unsupported`."""
+
+
+def require(condition: bool, reason: str, clause: str) -> None:
+    """Raise `Unsupported` unless the condition holds."""
+    if not condition:
+        raise Unsupported(reason, clause)

@@ -1,0 +1,54 @@
+"""Keras 2 (``tf_keras``): the generation with ``time_major`` and the older keyword arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnn_conformance.adapters import tensorflow_setup as setup
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
+from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments
+
+# isort: split
+import tf_keras
+
+# Name in the specification to name in Keras 2. `hard_sigmoid` is passed as it is, as a user porting a model would.
+NAMES = {"hard_sigmoid_keras2": "hard_sigmoid"}
+KNOWN = frozenset(
+    "elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu "
+    "softmax softplus softsign swish tanh".split()
+)
+
+
+class Keras2Adapter(Adapter):
+    """``tf_keras.layers``."""
+
+    extra = "tf-keras"
+
+    def describe(self) -> Description:
+        """tf_keras's version, TensorFlow's devices."""
+        return Description(
+            framework="tf_keras",
+            version=tf_keras.__version__,
+            devices=setup.devices(),
+            dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
+            packages={"tensorflow": setup.tf.__version__, "numpy": np.__version__},
+            notes=setup.NOTES,
+        )
+
+    def build(self, spec: LayerSpec) -> Model:
+        """The layer with the case's arguments, which are Keras's own."""
+        arguments = layer_arguments(spec.arguments, NAMES)
+        for name in ("activation", "recurrent_activation"):
+            known = arguments[name] is None or arguments[name] in KNOWN
+            require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
+        size = spec.size
+        shape = (size.T, size.B, size.F) if arguments["time_major"] else (size.B, size.T, size.F)
+        with setup.tf.device(setup.tf_device(spec.device)):
+            layer = getattr(tf_keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
+            return KerasModel(layer, shape, setup.tf.convert_to_tensor, _to_numpy)
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    return np.asarray(tensor.numpy())

@@ -1,0 +1,61 @@
+"""Keras 3 (today's tf.keras) on TensorFlow: ``keras.layers.LSTM`` and ``GRU``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen before the import
+
+from rnn_conformance.adapters import tensorflow_setup as setup
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
+from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments
+
+# isort: split
+import keras
+
+# Name in the specification to name in Keras 3, where they differ.
+NAMES: dict[str, str] = {}
+
+
+class Keras3Adapter(Adapter):
+    """``keras.layers`` with the TensorFlow backend."""
+
+    extra = "keras"
+
+    def describe(self) -> Description:
+        """Keras's version, TensorFlow's devices."""
+        return Description(
+            framework="keras",
+            version=keras.__version__,
+            devices=setup.devices(),
+            dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
+            packages={"tensorflow": setup.tf.__version__, "numpy": np.__version__},
+            notes=setup.NOTES,
+        )
+
+    def build(self, spec: LayerSpec) -> Model:
+        """The layer with the case's arguments, which are Keras's own."""
+        arguments = layer_arguments(spec.arguments, NAMES)
+        require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
+        for name in ("activation", "recurrent_activation"):
+            require(
+                arguments[name] != "hard_sigmoid_keras2",
+                "Keras 3 has no name for the slope of 0.2",
+                "ACT-HARD-SIGMOID-KERAS2",
+            )
+        size = spec.size
+        with keras.device(spec.device.replace("cuda", "gpu")):
+            layer = getattr(keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
+            return KerasModel(
+                layer,
+                (size.B, size.T, size.F),
+                keras.ops.convert_to_tensor,
+                _to_numpy,
+            )
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))

@@ -1,0 +1,56 @@
+"""The reference itself, through the same path as every framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import rnn_reference
+
+from rnn_conformance import __version__
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model
+
+
+class NumpyAdapter(Adapter):
+    """``rnn_reference.LSTM`` and ``GRU`` over float arrays."""
+
+    def describe(self) -> Description:
+        """The suite's own version, and NumPy's."""
+        return Description(
+            framework="rnn_reference",
+            version=__version__,
+            devices=["cpu"],
+            dtypes={
+                "float64": None,
+                "float32": None,
+                "float16": None,
+                "bfloat16": "NumPy has no bfloat16 of its own",
+            },
+            packages={"numpy": np.__version__},
+        )
+
+    def build(self, spec: LayerSpec) -> Model:
+        """The reference layer with the case's arguments as they are."""
+        return _NumpyModel(spec)
+
+
+class _NumpyModel(Model):
+    def __init__(self, spec: LayerSpec) -> None:
+        arguments = dict(spec.arguments)
+        for name in ("activation", "recurrent_activation"):
+            if arguments[name] == "none":
+                arguments[name] = None
+        self._layer = getattr(rnn_reference, spec.layer)(**arguments)
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._layer.set_weights(list(weights.values()))
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        with np.errstate(under="ignore", over="ignore"):
+            result = self._layer(inputs, mask=mask, initial_state=initial_state)
+        return result if isinstance(result, list) else [result]

@@ -1,0 +1,160 @@
+"""ONNX Runtime: models of one ``LSTM`` or ``GRU`` operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from rnn_reference import layouts
+
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
+from rnn_conformance.composition import pack, select_outputs
+
+OPSET, IR_VERSION = 14, 8
+# The operator's function list: specification name to ONNX name, alpha, beta.
+ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
+    "elu": ("Elu", 1.0, None),
+    "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
+    "hard_sigmoid_keras2": ("HardSigmoid", 0.2, 0.5),
+    "leaky_relu": ("LeakyRelu", 0.2, None),
+    "linear": ("Affine", 1.0, 0.0),
+    "none": ("Affine", 1.0, 0.0),
+    "relu": ("Relu", None, None),
+    "sigmoid": ("Sigmoid", None, None),
+    "softplus": ("Softplus", None, None),
+    "softsign": ("Softsign", None, None),
+    "tanh": ("Tanh", None, None),
+}
+ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxRuntimeAdapter(Adapter):
+    """An inference session per set of weights, which are initializers, as in exported models."""
+
+    extra = "onnxruntime"
+
+    def describe(self) -> Description:
+        """onnxruntime's version and providers."""
+        available = onnxruntime.get_available_providers()
+        return Description(
+            framework="onnxruntime",
+            version=onnxruntime.__version__,
+            devices=["cpu", *(["cuda:0"] if PROVIDERS["cuda"] in available else [])],
+            dtypes={
+                "float64": "ONNX Runtime: 'LSTM operator does not support double yet'",
+                "float32": None,
+                "float16": None,
+                "bfloat16": "ONNX Runtime has no bfloat16 kernel for LSTM and GRU",
+            },
+            packages={"onnx": onnx.__version__, "numpy": np.__version__},
+        )
+
+    def build(self, spec: LayerSpec) -> Model:
+        """The operator's attributes from the case's arguments."""
+        a = spec.arguments
+        for name in ("activation", "recurrent_activation"):
+            require(a[name] in ACTIVATIONS, f"ONNX LSTM and GRU have no activation {a[name]}", "ACT-1")
+        require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
+        return _OnnxModel(spec)
+
+
+class _OnnxModel(Model):
+    def __init__(self, spec: LayerSpec) -> None:
+        self._spec = spec
+        self._session: Any = None
+        self.path = PROVIDERS[spec.device.partition(":")[0]]
+        # direction=reverse gives input order, and reverses lengths instead of masks (DIR-3).
+        self._reverse = bool(spec.arguments["go_backwards"]) and not spec.has_mask
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        tensors = layouts.to_onnx(self._spec.layer, weights, reset_after=self._spec.reset_after)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        self._session = onnxruntime.InferenceSession(
+            self._model(tensors).SerializeToString(), options, providers=[self.path]
+        )
+
+    def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:
+        spec, a = self._spec, self._spec.arguments
+        element, units, lstm = ELEMENT[spec.dtype], spec.size.U, spec.layer == "LSTM"
+        attributes: dict[str, Any] = {"hidden_size": units}
+        if self._reverse:
+            attributes["direction"] = "reverse"
+        if not lstm:
+            attributes["linear_before_reset"] = int(spec.reset_after)
+        gate, cell = a["recurrent_activation"], a["activation"]
+        functions = [ACTIVATIONS[name] for name in ((gate, cell, cell) if lstm else (gate, cell))]
+        if (gate, cell) != ("sigmoid", "tanh"):
+            attributes["activations"] = [name for name, _, _ in functions]
+            # Parameters are consumed in order by the functions that take them.
+            alphas = [alpha for _, alpha, _ in functions if alpha is not None]
+            betas = [beta for _, _, beta in functions if beta is not None]
+            attributes |= {"activation_alpha": alphas} if alphas else {}
+            attributes |= {"activation_beta": betas} if betas else {}
+        states = ["initial_h", "initial_c"][: spec.state_count] if spec.has_initial_state else []
+        names = ["X", "W", "R", "B" if "B" in tensors else "", "lengths" if spec.has_mask else "", *states]
+        outputs = ["Y", "Y_h", "Y_c"][: 1 + spec.state_count]
+        node = helper.make_node(spec.layer, names, outputs, **attributes)
+
+        def value(name: str, shape: list[Any] | None, kind: int = element) -> Any:
+            return helper.make_tensor_value_info(name, kind, shape)
+
+        inputs = [value("X", ["T", "B", spec.size.F])]
+        if spec.has_mask:
+            inputs.append(value("lengths", ["B"], TensorProto.INT32))
+        inputs += [value(name, [1, "B", units]) for name in states]
+        graph = helper.make_graph(
+            [node],
+            spec.layer,
+            inputs,
+            [value(name, None) for name in outputs],
+            [
+                numpy_helper.from_array(np.ascontiguousarray(array), name)
+                for name, array in tensors.items()
+            ],
+        )
+        opset = helper.make_opsetid("", OPSET)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        a = self._spec.arguments
+        self.mode = "composed" if a["go_backwards"] else "native"
+        if a["time_major"]:
+            inputs = inputs.swapaxes(0, 1)
+            mask = None if mask is None else mask.swapaxes(0, 1)
+        feeds: dict[str, np.ndarray] = {}
+        if mask is not None:
+            if a["go_backwards"]:
+                inputs, mask = inputs[:, ::-1], mask[:, ::-1]
+            packed = pack(inputs, mask)
+            if not (packed.right_padded and a["zero_output_for_mask"]):
+                self.mode = "composed"
+            inputs, feeds["lengths"] = packed.inputs, packed.lengths.astype(np.int32)
+        feeds["X"] = np.ascontiguousarray(inputs.swapaxes(0, 1))
+        if initial_state is not None:
+            for name, state in zip(("initial_h", "initial_c"), initial_state, strict=False):
+                feeds[name] = np.ascontiguousarray(state[None])
+        outputs, *states = self._session.run(None, feeds)
+        result = outputs[:, 0].swapaxes(0, 1)
+        if mask is not None:
+            result = packed.unpack(result, zero_output_for_mask=a["zero_output_for_mask"])
+        elif self._reverse:
+            result = result[:, ::-1]
+        return select_outputs(
+            result,
+            [state[0] for state in states],
+            return_sequences=a["return_sequences"],
+            return_state=a["return_state"],
+            time_major=a["time_major"],
+        )

@@ -1,0 +1,24 @@
+"""TensorFlow's settings for both Keras adapters: quiet, one thread per worker, TF32 off."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+tf.config.experimental.enable_tensor_float_32_execution(False)
+NOTES = ("TF32 is switched off",)
+
+
+def devices() -> list[str]:
+    """``cpu`` and ``cuda:N`` as TensorFlow sees them."""
+    return ["cpu", *(f"cuda:{n}" for n in range(len(tf.config.list_physical_devices("GPU"))))]
+
+
+def tf_device(device: str) -> str:
+    """TensorFlow's name of a device."""
+    return "/CPU:0" if device == "cpu" else f"/GPU:{device.partition(':')[2] or 0}"

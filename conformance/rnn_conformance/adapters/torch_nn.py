@@ -1,0 +1,141 @@
+"""PyTorch: ``torch.nn.LSTM`` and ``torch.nn.GRU``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from rnn_reference import layouts
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, require
+from rnn_conformance.composition import pack, select_outputs
+
+torch.set_num_threads(1)
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
+
+
+class TorchAdapter(Adapter):
+    """``torch.nn`` layers in inference mode."""
+
+    extra = "torch"
+
+    def describe(self) -> Description:
+        """torch's version and devices."""
+        cuda = range(torch.cuda.device_count())
+        return Description(
+            framework="torch",
+            version=torch.__version__,
+            devices=["cpu", *(f"cuda:{n}" for n in cuda)],
+            dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
+            packages={"numpy": np.__version__},
+            notes=(
+                "TF32 is switched off",
+                *(f"cuda:{n} is {torch.cuda.get_device_name(n)}" for n in cuda),
+            ),
+        )
+
+    def build(self, spec: LayerSpec) -> Model:
+        """The stock layer; what its constructor cannot say is unsupported."""
+        a = spec.arguments
+        require(a["activation"] == "tanh", "torch.nn layers have no activation argument; it is tanh", "ACT-1")
+        require(
+            a["recurrent_activation"] == "sigmoid",
+            "torch.nn layers have no recurrent activation argument; it is sigmoid",
+            "ACT-1",
+        )
+        require(
+            spec.layer == "LSTM" or spec.reset_after,
+            "torch.nn.GRU applies the reset gate after the recurrent product only",
+            "GRU-EQ-4",
+        )
+        require(not a["unroll"], "torch.nn layers have no unroll argument", "UNROLL-1")
+        return _TorchModel(spec)
+
+
+class _TorchModel(Model):
+    def __init__(self, spec: LayerSpec) -> None:
+        self._spec, self._arguments = spec, spec.arguments
+        self._batch_first = not self._arguments["time_major"]
+        self._module = getattr(torch.nn, spec.layer)(
+            spec.size.F,
+            spec.size.U,
+            bias=self._arguments["use_bias"],
+            batch_first=self._batch_first,
+            device=spec.device,
+            dtype=getattr(torch, spec.dtype),
+        )
+        self.path = "cuDNN" if spec.device.startswith("cuda") and torch.backends.cudnn.enabled else None
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        converted = layouts.to_torch(self._spec.layer, weights, reset_after=self._spec.reset_after)
+        self._module.load_state_dict({k: self._tensor(v) for k, v in converted.items()})
+        self._module.flatten_parameters()
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        array = np.ascontiguousarray(array)
+        if array.dtype == ml_dtypes.bfloat16:
+            return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(self._spec.device)
+        return torch.from_numpy(array).to(self._spec.device)
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        a = self._arguments
+        time_axis = 1 if self._batch_first else 0
+        states = None
+        if initial_state is not None:
+            tensors = [self._tensor(state[None]) for state in initial_state]
+            states = tuple(tensors) if self._spec.layer == "LSTM" else tensors[0]
+        self.mode = "composed" if a["go_backwards"] else "native"
+        if a["go_backwards"]:
+            inputs = np.flip(inputs, time_axis)
+            mask = None if mask is None else np.flip(mask, time_axis)
+        with torch.inference_mode():
+            if mask is None:
+                outputs, final = self._module(self._tensor(inputs), states)
+                result = _numpy(outputs)
+                result = result if self._batch_first else result.swapaxes(0, 1)
+            else:
+                result, final = self._call_masked(inputs, mask, states)
+        finals = [_numpy(s[0]) for s in (final if isinstance(final, tuple) else (final,))]
+        return select_outputs(
+            result,
+            finals,
+            return_sequences=a["return_sequences"],
+            return_state=a["return_state"],
+            time_major=a["time_major"],
+        )
+
+    def _call_masked(self, inputs: np.ndarray, mask: np.ndarray, states: Any) -> tuple[np.ndarray, Any]:
+        """The valid steps as a PackedSequence."""
+        if not self._batch_first:
+            inputs, mask = inputs.swapaxes(0, 1), mask.swapaxes(0, 1)
+        packed = pack(inputs, mask)
+        if not packed.lengths.all():
+            raise Unsupported("pack_padded_sequence refuses a row of length 0", "MASK-6")
+        zero = bool(self._arguments["zero_output_for_mask"])
+        if not (packed.right_padded and zero):
+            self.mode = "composed"
+        tensor = self._tensor(packed.inputs if self._batch_first else packed.inputs.swapaxes(0, 1))
+        sequence = pack_padded_sequence(
+            tensor, torch.from_numpy(packed.lengths), self._batch_first, enforce_sorted=False
+        )
+        outputs, final = self._module(sequence, states)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
+        return packed.unpack(_numpy(padded), zero_output_for_mask=zero), final
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()

@@ -1,0 +1,111 @@
+"""Options and output that commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rnn_fixtures.case import TIERS, Case
+from rnn_fixtures.store import Store, select_tier
+
+from rnn_conformance.errors import ConfigurationError, NothingSelected
+from rnn_conformance.selection import compile_selection
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def format_option(function: F) -> F:
+    """``--format``: pretty on a terminal, json into a pipe."""
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(["pretty", "json"]),
+        default=None,
+        help="Default: pretty on a terminal, json into a pipe.",
+    )(function)
+
+
+def data_option(function: F) -> F:
+    """``--data``: another folder of golden data."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Folder of golden data (default: the installed one).",
+    )(function)
+
+
+def tier_option(function: F) -> F:
+    """``--tier``."""
+    return click.option(
+        "--tier",
+        type=click.Choice([*TIERS, "full"]),
+        default="core",
+        show_default=True,
+        help="Each tier contains the ones before it.",
+    )(function)
+
+
+def select_option(function: F) -> F:
+    """``--select``."""
+    return click.option(
+        "--select",
+        "selection",
+        metavar="EXPR",
+        default="",
+        help="Words and key=value terms with and, or, not: 'lstm and mask=right and not unroll'.",
+    )(function)
+
+
+def open_store(data: Path | None) -> Store:
+    """The golden data, its digests checked."""
+    return Store() if data is None else Store(data)
+
+
+def selected_cases(store: Store, tier: str, selection: str) -> list[Case]:
+    """The cases of a tier that a selection matches in at least one dtype.
+
+    Raises
+    ------
+    NothingSelected
+        When there are none.
+    """
+    if tier == "full":
+        raise ConfigurationError("tier 'full' is not part of this version; 'core' is the largest")
+    cases = select_tier(store.cases(), tier)
+    if selection:
+        matches = compile_selection(selection)
+        cases = [c for c in cases if any(matches(c, dtype) for dtype in c.dtypes)]
+    if not cases:
+        raise NothingSelected(
+            f"no case of tier {tier} matches {selection!r}; list cases with: rnn-conformance cases --tier {tier}"
+        )
+    return cases
+
+
+def is_pretty(style: str | None) -> bool:
+    """Whether to write for a person."""
+    return sys.stdout.isatty() if style is None else style == "pretty"
+
+
+def print_json(data: Any) -> None:
+    """Indented JSON on stdout."""
+    click.echo(json.dumps(data, indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout, as wide as the terminal; colours only where they are wanted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console.print(table)

@@ -1,0 +1,49 @@
+"""``rnn-conformance coverage``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rnn_fixtures.coverage import clause_coverage, combination_coverage
+from rnn_fixtures.domain import domain
+
+from rnn_conformance.cli.common import (
+    data_option,
+    format_option,
+    is_pretty,
+    open_store,
+    print_json,
+    print_table,
+    selected_cases,
+    tier_option,
+)
+
+
+@click.command("coverage")
+@tier_option
+@click.option("--strength", type=click.IntRange(1, 4), default=2, show_default=True, help="Arguments at a time.")
+@data_option
+@format_option
+def command(tier: str, strength: int, data: Path | None, style: str | None) -> None:
+    """Count which combinations of argument levels a tier's cases hold, and clauses without cases."""
+    cases = selected_cases(open_store(data), tier, "")
+    counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
+    untested = clause_coverage(cases)
+    if is_pretty(style):
+        rows = [[c.layer, c.strength, c.feasible, c.covered, f"{c.share:.2%}"] for c in counted]
+        print_table(
+            f"{strength}-way combinations of arguments, tier {tier}",
+            ["layer", "strength", "feasible", "covered", "share"],
+            rows,
+        )
+        click.echo("clauses without a case: " + (", ".join(untested) or "none"))
+    else:
+        print_json(
+            {
+                "schema": "coverage-1",
+                "tier": tier,
+                "combinations": [{**vars(c), "missing": c.missing[:50]} for c in counted],
+                "clauses_without_case": untested,
+            }
+        )

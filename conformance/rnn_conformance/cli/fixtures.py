@@ -1,0 +1,78 @@
+"""``rnn-conformance fixtures generate|verify|lint``."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+from rnn_fixtures.locations import DATA
+from rnn_fixtures.store import Store, differences, write
+
+from rnn_conformance.errors import ConfigurationError, Exit
+
+
+@click.group("fixtures")
+def command() -> None:
+    """Generate, verify and lint the golden data."""
+
+
+def _compute() -> dict[str, bytes]:
+    try:
+        from rnn_fixtures.generate import generate
+    except ImportError as error:
+        raise ConfigurationError(
+            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
+        ) from error
+    from rich.console import Console
+    from rich.progress import Progress
+    from rnn_fixtures.domain import domain
+
+    console = Console(stderr=True)
+    with (
+        ProcessPoolExecutor(os.cpu_count()) as executor,
+        Progress(console=console, disable=not console.is_terminal) as bars,
+    ):
+        task = bars.add_task("golden data", total=None)
+        return generate(domain(), executor, lambda done, total: bars.update(task, completed=done, total=total))
+
+
+@command.command("generate")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder to write.")
+def generate_command(data: Path) -> None:
+    """Compute all golden data from the specification and write it."""
+    files = _compute()
+    write(files, data)
+    click.echo(f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB in {data}", err=True)
+
+
+@command.command("verify")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, help="Folder to check.")
+@click.option("--digests-only", is_flag=True, help="Check the files against the manifest, compute nothing.")
+def verify_command(data: Path, digests_only: bool) -> int:
+    """Check the digests, compute everything again, compare bit for bit."""
+    store = Store(data)
+    click.echo(f"digests agree; manifest {store.digest[:16]}", err=True)
+    if digests_only:
+        return Exit.EXPECTED
+    found = differences(_compute(), data)
+    for difference in found:
+        click.echo(difference)
+    if found:
+        return Exit.UNEXPECTED
+    click.echo("every file was computed again, bit for bit the same", err=True)
+    return Exit.EXPECTED
+
+
+@command.command("lint")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, help="Folder to check.")
+def lint_command(data: Path) -> int:
+    """Look for cases that could not fail."""
+    from rnn_fixtures.lint import lint
+
+    faults = list(lint(Store(data)))
+    for case_id, fault in faults:
+        click.echo(f"{case_id}: {fault}")
+    click.echo(f"{len(faults)} faults", err=True)
+    return Exit.UNEXPECTED if faults else Exit.EXPECTED

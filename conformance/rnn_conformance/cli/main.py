@@ -1,0 +1,97 @@
+"""``rnn-conformance``: finds the command, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from rnn_conformance.errors import Exit, SuiteError
+
+# Command to the line that --help shows; the module rnn_conformance.cli.<command> holds `command`.
+COMMANDS = {
+    "doctor": "What is installed here, and why an adapter cannot run.",
+    "run": "Run cases through adapters.",
+    "cases": "List cases.",
+    "show": "Print one case whole.",
+    "shapes": "Input, output, state and weight shapes in every framework.",
+    "report": "Build the report of one or more results directories.",
+    "merge": "Join the results of several directories.",
+    "fixtures": "Generate, verify and lint the golden data.",
+    "coverage": "Count the combinations of arguments that a tier covers.",
+    "schema": "Print a JSON Schema.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs, or asks for its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"rnn_conformance.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from rnn_conformance import __version__
+
+        click.echo(f"rnn-conformance {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version)
+def main() -> None:
+    """Conformance suite and reference specification for LSTM and GRU layers.
+
+    Exit codes: 0 everything as expected; 1 unexpected discrepancy, failure or stale declaration;
+    2 wrong usage or configuration; 3 an adapter could not start; 4 internal error; 5 nothing
+    selected; 130 interrupted (what was finished is on disk).
+    """
+
+
+def entry_point() -> None:
+    """Run the command line and exit with the contract's code."""
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
+    try:
+        result = main.main(standalone_mode=False)
+        return result if isinstance(result, int) else Exit.EXPECTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was finished is on disk (continue with run --resume)", err=True)
+        return Exit.INTERRUPTED
+    except SuiteError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe went away
+        sys.stderr.close()
+        return Exit.EXPECTED
+    except Exception as error:
+        if type(error).__name__ == "DataError":  # imported only by the commands that read golden data
+            click.echo(f"error: {error}", err=True)
+            return Exit.USAGE
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"internal error: {type(error).__name__}: {error}; please report it", err=True)
+        return Exit.INTERNAL

@@ -1,0 +1,184 @@
+"""``rnn-conformance run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rnn_fixtures.case import DTYPES
+from rnn_fixtures.locations import DATA
+
+from rnn_conformance import runner
+from rnn_conformance.adapters.base import Description
+from rnn_conformance.cli.common import (
+    data_option,
+    format_option,
+    is_pretty,
+    open_store,
+    print_json,
+    print_table,
+    select_option,
+    selected_cases,
+    tier_option,
+)
+from rnn_conformance.errors import AdapterUnavailable, Exit, NothingSelected
+from rnn_conformance.known import is_unexpected
+from rnn_conformance.registry import installed, resolve
+from rnn_conformance.results import Results
+from rnn_conformance.selection import compile_selection
+from rnn_conformance.worker import AdapterRef
+
+
+class _Display(runner.Progress):
+    """A progress bar per adapter on stderr; plain lines where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._live,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._left: dict[str, int] = {}
+
+    def adapter_started(self, ref: AdapterRef, what: Description, total: int) -> None:  # type: ignore[override]
+        self._tasks[ref.name] = self.bars.add_task(f"{ref.name} ({what.framework} {what.version})", total=total)
+        self._left[ref.name] = total
+        if not self._live:
+            click.echo(f"{ref.name}: {what.framework} {what.version}, {total} results to come", err=True)
+
+    def adapter_failed(self, ref: AdapterRef, reason: str) -> None:  # type: ignore[override]
+        self._console.print(reason, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def records(self, ref: AdapterRef, count: int) -> None:  # type: ignore[override]
+        self.bars.advance(self._tasks[ref.name], count)
+        self._left[ref.name] -= count
+        if not self._live and self._left[ref.name] == 0:
+            click.echo(f"{ref.name}: done", err=True)
+
+
+def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, Any]], bool]:
+    """One entry per run, and whether anything was unexpected."""
+    entries, bad = [], False
+    for run in outcome.runs:
+        unexpected = [r for r in results.records(run) if is_unexpected(r["verdict"], r["known"])]
+        bad = bad or bool(unexpected)
+        entries.append(
+            {
+                "adapter": run.adapter,
+                "framework": run.framework,
+                "version": run.version,
+                "device": run.device,
+                "dtype": run.dtype,
+                "selected": run.selected,
+                "verdicts": results.counts(run),
+                "largest_z": results.largest_z(run),
+                "unexpected": len(unexpected),
+                "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
+            }
+        )
+    return entries, bad
+
+
+@click.command("run")
+@click.option("--adapter", "names", multiple=True, metavar="NAME", help="Adapter, or module:Class of your own (repeatable; default: all that can run here).")
+@tier_option
+@select_option
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice([*DTYPES, "all"]), default=["float32"], show_default=True, help="Repeatable.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core).")
+@click.option("--shard", default="1/1", metavar="I/N", help="Run the I-th of N equal parts.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="S", help="Seconds for one case.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True, help="Results directory; runs are added to it.")
+@click.option("--resume", is_flag=True, help="Continue the newest unfinished run of the same work.")
+@data_option
+@format_option
+def command(
+    names: tuple[str, ...],
+    tier: str,
+    selection: str,
+    dtypes: tuple[str, ...],
+    device: str,
+    workers: int | None,
+    shard: str,
+    timeout: float,
+    out: Path,
+    resume: bool,
+    data: Path | None,
+    style: str | None,
+) -> int:
+    """Run cases through adapters and keep the results in a directory.
+
+    Each adapter runs in processes of its own. A case that crashes or hangs its worker gets the verdict crash
+    or timeout and the run goes on.
+    """
+    refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
+    store = open_store(data)
+    cases = runner.shard_of(selected_cases(store, tier, selection), shard)
+    wanted = list(DTYPES) if "all" in dtypes else list(dict.fromkeys(dtypes))
+    if selection:
+        matches = compile_selection(selection)
+        wanted = [d for d in wanted if any(matches(c, d) and d in c.dtypes for c in cases)]
+    wanted = [d for d in wanted if any(d in c.dtypes for c in cases)]
+    if not wanted:
+        raise NothingSelected(f"no selected case can run in {', '.join(dtypes)}")
+    options = runner.Options(
+        cases=cases,
+        tier=tier,
+        selection=selection,
+        shard=shard,
+        dtypes=wanted,
+        device=device,
+        workers=workers or os.cpu_count() or 1,
+        timeout=timeout,
+        data=(data or DATA).resolve(),
+        fixtures=store.digest,
+        resume=resume,
+    )
+    with Results(out, create=True) as results:
+        display = _Display()
+        with display.bars:
+            outcome = runner.execute(refs, options, results, display)
+        if not outcome.runs:
+            raise AdapterUnavailable("; ".join(outcome.unavailable.values()))
+        entries, bad = _summary(results, outcome)
+    _print(entries, outcome, style, out)
+    if names and outcome.unavailable:
+        return Exit.UNAVAILABLE
+    return Exit.UNEXPECTED if bad else Exit.EXPECTED
+
+
+def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | None, out: Path) -> None:
+    if not is_pretty(style):
+        print_json({"schema": "run-1", "out": str(out), "runs": entries, "unavailable": outcome.unavailable})
+        return
+    rows = [
+        [
+            e["adapter"],
+            f"{e['framework']} {e['version']}",
+            e["dtype"],
+            e["selected"],
+            ", ".join(f"{count} {verdict}" for verdict, count in e["verdicts"].items()),
+            "" if e["largest_z"] is None else f"{e['largest_z']:.2f}",
+            e["unexpected"],
+        ]
+        for e in entries
+    ]
+    columns = ["adapter", "framework", "dtype", "cases", "verdicts", "largest z of a pass", "unexpected"]
+    print_table("Results", columns, rows)
+    for entry in entries:
+        for example in entry["examples"]:
+            click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
+    sys.stdout.flush()
+    click.echo(f"report: rnn-conformance report {out} --out site", err=True)

@@ -1,0 +1,70 @@
+"""Known differences: declared per adapter in ``known/<adapter>.toml``, never in code.
+
+An entry names cases by a selection, the verdict to expect, the versions concerned, the clause, the reason and a link. A
+discrepancy that an entry foretells is ``known``; a case that an entry foretells and that passes is ``stale``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from rnn_fixtures.case import Case
+
+from rnn_conformance.record import Record
+from rnn_conformance.selection import compile_selection
+from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+
+FOLDER = Path(__file__).parent / "known"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One declared difference; ``versions`` is a PEP 440 specifier of the framework's version."""
+
+    id: str
+    select: str
+    verdict: str
+    clause: str
+    reason: str
+    versions: str = ""
+    link: str = ""
+
+    def applies(self, case: Case, dtype: str) -> bool:
+        return compile_selection(self.select)(case, dtype)
+
+
+def load(adapter: str, version: str, folder: Path = FOLDER) -> list[Known]:
+    """The declarations for an adapter at a framework version; none when it has no file."""
+    path = folder / f"{adapter}.toml"
+    if not path.is_file():
+        return []
+    entries = [Known(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["known"]]
+    try:
+        found = Version(version)
+    except InvalidVersion:
+        return entries
+    return [e for e in entries if SpecifierSet(e.versions).contains(found, prereleases=True)]
+
+
+def apply(record: Record, case: Case, dtype: str, declared: list[Known]) -> None:
+    """Mark a record as known or stale."""
+    for entry in declared:
+        if not entry.applies(case, dtype):
+            continue
+        if record.verdict == entry.verdict:
+            record.known, record.clause = entry.id, entry.clause
+            return
+        if record.verdict == "pass":
+            record.known, record.clause = entry.id, entry.clause
+            record.verdict = "stale"
+            record.message = f"declared known difference {entry.id!r} did not occur"
+            return
+
+
+def is_unexpected(verdict: str, known: str | None) -> bool:
+    """Whether a result makes a run fail: a discrepancy or failure that nobody declared, or a stale one."""
+    return verdict == "stale" or (verdict in (*DISCREPANCIES, *FAILURES) and known is None)

@@ -1,0 +1,200 @@
+"""Results: one SQLite file per directory, many runs, every batch committed as it arrives.
+
+Everything else (report, JSON) is an export of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rnn_conformance import __version__
+from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.record import Record
+
+FILE = "results.sqlite"
+FORMAT = "1"
+
+_SCHEMA = """
+CREATE TABLE suite (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, started TEXT NOT NULL, finished TEXT, suite TEXT NOT NULL, fixtures TEXT NOT NULL,
+    tier TEXT NOT NULL, selection TEXT NOT NULL, shard TEXT NOT NULL, adapter TEXT NOT NULL, framework TEXT NOT NULL,
+    version TEXT NOT NULL, device TEXT NOT NULL, dtype TEXT NOT NULL, selected INTEGER NOT NULL,
+    environment TEXT NOT NULL);
+CREATE TABLE results (
+    run TEXT NOT NULL REFERENCES runs (id), "case" TEXT NOT NULL, family TEXT NOT NULL, verdict TEXT NOT NULL, known TEXT,
+    z REAL, record TEXT NOT NULL, PRIMARY KEY (run, "case")) WITHOUT ROWID;
+"""
+
+
+@dataclass
+class Run:
+    """One adapter on one device in one dtype over one selection of cases."""
+
+    id: str
+    started: str
+    finished: str | None
+    suite: str
+    fixtures: str
+    tier: str
+    selection: str
+    shard: str
+    adapter: str
+    framework: str
+    version: str
+    device: str
+    dtype: str
+    selected: int
+    environment: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"{self.adapter} {self.dtype}" + ("" if self.device == "cpu" else f" {self.device}")
+
+    def same_work(self, other: Run) -> bool:
+        """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
+        fields = "suite fixtures tier selection shard adapter framework version device dtype selected"
+        return all(getattr(self, f) == getattr(other, f) for f in fields.split())
+
+
+def now() -> str:
+    """UTC time, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_run(**fields: Any) -> Run:
+    """A run that starts now."""
+    return Run(id=uuid.uuid4().hex, started=now(), finished=None, suite=__version__, **fields)
+
+
+class Results:
+    """The results of one directory.
+
+    Raises
+    ------
+    ConfigurationError
+        When the directory holds no results, or those of another version of the suite.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        self.path = folder / FILE
+        if not create and not self.path.is_file():
+            raise ConfigurationError(
+                f"{folder} holds no results ({FILE} is missing); make some with: rnn-conformance run --out {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = not self.path.is_file()
+        self._db = sqlite3.connect(self.path)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            if fresh:
+                self._db.executescript(_SCHEMA)
+                self._db.executemany(
+                    "INSERT INTO suite VALUES (?, ?)", [("format", FORMAT), ("version", __version__)]
+                )
+                self._db.commit()
+            found = dict(self._db.execute("SELECT key, value FROM suite"))
+        except sqlite3.DatabaseError as error:
+            raise ConfigurationError(f"{self.path} is not a results file: {error}") from error
+        if (found.get("format"), found.get("version")) != (FORMAT, __version__):
+            raise ConfigurationError(
+                f"{self.path} was written by version {found.get('version')} of the suite (format {found.get('format')}); "
+                f"this is {__version__} (format {FORMAT}): choose another directory"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def start(self, run: Run) -> None:
+        """Add a run."""
+        values = [*vars(run).values()]
+        values[-1] = json.dumps(run.environment, sort_keys=True)
+        with self._db:
+            self._db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
+
+    def add(self, run: Run, records: Iterable[Record]) -> None:
+        """Add records; they are on disk when this returns."""
+        rows = []
+        for record in records:
+            data = record.to_json()
+            rows.append(
+                (run.id, record.case, record.family, record.verdict, record.known, record.z, json.dumps(data))
+            )
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def finish(self, run: Run) -> None:
+        """Mark a run as complete."""
+        run.finished = now()
+        with self._db:
+            self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (run.finished, run.id))
+
+    def absorb(self, other: Results) -> int:
+        """Take over the runs of another directory that are not here; returns how many."""
+        taken = 0
+        here = {run.id for run in self.runs()}
+        for run in other.runs():
+            if run.id not in here:
+                self.start(run)
+                rows = other._db.execute("SELECT * FROM results WHERE run = ?", (run.id,))
+                with self._db:
+                    self._db.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                taken += 1
+        return taken
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """All runs, oldest first."""
+        with closing(self._db.execute("SELECT * FROM runs ORDER BY started, rowid")) as cursor:
+            return [Run(*row[:-1], environment=json.loads(row[-1])) for row in cursor]
+
+    def latest(self) -> list[Run]:
+        """The newest run of every adapter, device, dtype, tier and shard; core results hide smoke's."""
+        newest: dict[tuple[str, ...], Run] = {}
+        for run in self.runs():
+            newest[run.adapter, run.device, run.dtype, run.tier, run.selection, run.shard] = run
+        return list(newest.values())
+
+    def resumable(self, run: Run) -> Run | None:
+        """The newest unfinished run that does the same work."""
+        return next((r for r in reversed(self.runs()) if not r.finished and r.same_work(run)), None)
+
+    def done(self, run: Run) -> set[str]:
+        """Ids of the cases that have a record."""
+        return {row[0] for row in self._db.execute('SELECT "case" FROM results WHERE run = ?', (run.id,))}
+
+    def records(self, run: Run) -> Iterator[dict[str, Any]]:
+        """The records of a run as JSON data, by case id."""
+        query = 'SELECT record FROM results WHERE run = ? ORDER BY "case"'
+        for (text,) in self._db.execute(query, (run.id,)):
+            yield json.loads(text)
+
+    def counts(self, run: Run) -> dict[str, int]:
+        """How many records of a run have each verdict; known discrepancies as ``known value`` and so on."""
+        query = """SELECT CASE WHEN known IS NOT NULL AND verdict <> 'stale' THEN 'known ' || verdict ELSE verdict END,
+                   COUNT(*) FROM results WHERE run = ? GROUP BY 1 ORDER BY 1"""
+        return dict(self._db.execute(query, (run.id,)))
+
+    def largest_z(self, run: Run) -> float | None:
+        """Largest z of the passing cases."""
+        query = "SELECT MAX(z) FROM results WHERE run = ? AND verdict = 'pass'"
+        (value,) = self._db.execute(query, (run.id,)).fetchone()
+        return value

@@ -1,0 +1,320 @@
+"""The runner: every adapter in worker processes of its own, cases in batches, results as they arrive.
+
+A batch that a crash or a hang ends is run again case by case in fresh workers, so that only the case at
+fault gets the verdict ``crash`` or ``timeout``.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from pebble import ProcessExpired, ProcessPool
+from rnn_fixtures.case import Case
+
+from rnn_conformance import known
+from rnn_conformance.adapters.base import Description
+from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
+from rnn_conformance.record import Record
+from rnn_conformance.results import Results, Run, new_run
+from rnn_conformance.worker import AdapterRef, build_key, describe, quiet, run_batch
+
+BATCH = 48
+START_LIMIT = 300.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run does, apart from its adapters.
+
+    Attributes
+    ----------
+    dtypes : sequence of str
+        ``float32`` and so on; "all" stands for every dtype that the suite knows.
+    timeout : float
+        Seconds for one case.
+    """
+
+    cases: Sequence[Case]
+    tier: str
+    selection: str
+    shard: str
+    dtypes: Sequence[str]
+    device: str
+    workers: int
+    timeout: float
+    data: Path
+    fixtures: str
+    resume: bool = False
+
+
+@dataclass
+class Progress:
+    """Callbacks for whoever shows the run."""
+
+    adapter_started: Callable[[AdapterRef, Description, int], None] = lambda ref, what, total: None
+    adapter_failed: Callable[[AdapterRef, str], None] = lambda ref, reason: None
+    records: Callable[[AdapterRef, int], None] = lambda ref, count: None
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    runs: list[Run] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
+    """Batches of at most about ``limit`` cases that never part cases that share a build."""
+    batch: list[Case] = []
+    for _, group in groupby(sorted(cases, key=lambda c: (str(build_key(c)), c.id)), key=build_key):
+        members = list(group)
+        if batch and len(batch) + len(members) > limit:
+            yield batch
+            batch = []
+        batch += members
+    if batch:
+        yield batch
+
+
+def _pool(workers: int) -> ProcessPool:
+    # Set before the workers start: numerical libraries read these when they are loaded.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    context = multiprocessing.get_context("spawn")
+    return ProcessPool(max_workers=workers, initializer=quiet, context=context)
+
+
+def probe(ref: AdapterRef) -> Description:
+    """Start an adapter in a process of its own and ask what it is.
+
+    Raises
+    ------
+    AdapterUnavailable
+        When it cannot start, with the reason.
+    """
+    with _pool(1) as pool:
+        return _describe(pool, ref)
+
+
+def _describe(pool: ProcessPool, ref: AdapterRef) -> Description:
+    try:
+        return pool.schedule(describe, args=[ref], timeout=START_LIMIT).result()
+    except FutureTimeout:
+        raise AdapterUnavailable(f"adapter {ref.name!r} did not start in {START_LIMIT:g} s") from None
+    except ProcessExpired as error:
+        raise AdapterUnavailable(
+            f"adapter {ref.name!r} cannot start: its process died (exit {error.exitcode})"
+        ) from None
+    except AdapterUnavailable:
+        raise
+    except Exception as error:
+        raise AdapterUnavailable(
+            f"adapter {ref.name!r} cannot start: {type(error).__name__}: {error}"
+        ) from error
+
+
+class _AdapterRun:
+    """All dtypes of one adapter, in its own pool; records go into the queue as batches finish."""
+
+    def __init__(
+        self, ref: AdapterRef, options: Options, workers: int, sink: queue.Queue[object], stop: threading.Event
+    ) -> None:
+        self.ref, self.options, self.workers = ref, options, workers
+        self._sink, self._stop = sink, stop
+
+    def __call__(self) -> None:
+        try:
+            with _pool(self.workers) as pool:
+                try:
+                    self._run(pool)
+                finally:
+                    pool.stop() if self._stop.is_set() else pool.close()
+        except BaseException as error:
+            self._sink.put((self.ref, error))
+        else:
+            self._sink.put((self.ref, None))
+
+    def _ask(self, question: object) -> object:
+        """Hand something to the main thread, which owns the results, and wait for its answer."""
+        answer: queue.Queue[object] = queue.Queue()
+        self._sink.put((self.ref, question, answer))
+        while not self._stop.is_set():
+            try:
+                return answer.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        return []
+
+    def _run(self, pool: ProcessPool) -> None:
+        what = _describe(pool, self.ref)
+        if self._stop.is_set():
+            return
+        plan = self._ask(what)
+        assert isinstance(plan, list)
+        for run, cases in plan:
+            reason = _refusal(what, run.device, run.dtype)
+            if reason is not None:
+                self._sink.put((self.ref, run, [_unsupported(c, reason) for c in cases]))
+            else:
+                self._run_cases(pool, run, cases)
+            if self._stop.is_set():
+                return
+            self._sink.put((self.ref, run, None))
+
+    def _submit(self, pool: ProcessPool, run: Run, cases: list[Case]) -> Future[list[Record]]:
+        arguments = [self.ref, run.dtype, run.device, cases, self.options.data]
+        return pool.schedule(run_batch, args=arguments, timeout=self.options.timeout)
+
+    def _run_cases(self, pool: ProcessPool, run: Run, cases: Sequence[Case]) -> None:
+        pending = {self._submit(pool, run, batch): batch for batch in batches(cases)}
+        while pending and not self._stop.is_set():
+            done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                batch = pending.pop(future)
+                failure = _failure(future, self.options.timeout)
+                if failure is None:
+                    self._sink.put((self.ref, run, future.result()))
+                elif len(batch) == 1:
+                    self._sink.put((self.ref, run, [Record.failure(batch[0], *failure)]))
+                else:  # find the case at fault
+                    pending |= {self._submit(pool, run, [case]): [case] for case in batch}
+
+
+def _failure(future: Future[list[Record]], timeout: float) -> tuple[str, str] | None:
+    """Verdict and message when a batch did not come back."""
+    error = future.exception()
+    if error is None:
+        return None
+    if isinstance(error, FutureTimeout):
+        return "timeout", f"no answer within {timeout:g} s"
+    if isinstance(error, ProcessExpired):
+        return "crash", f"the worker process died (exit {error.exitcode})"
+    return "crash", f"{type(error).__name__}: {error}"
+
+
+def _refusal(what: Description, device: str, dtype: str) -> str | None:
+    if dtype not in what.dtypes:
+        return f"the adapter does not offer {dtype}"
+    return what.dtypes[dtype]
+
+
+def _unsupported(case: Case, reason: str) -> Record:
+    return Record.failure(case, "unsupported", reason, clause="SHAPE-7")
+
+
+def _environment(what: Description) -> dict[str, object]:
+    return {
+        "packages": dict(what.packages),
+        "notes": list(what.notes),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+    }
+
+
+def _plan(results: Results, ref: AdapterRef, what: Description, options: Options) -> list[tuple[Run, list[Case]]]:
+    """The runs of an adapter, one per dtype, with the cases that are still to do."""
+    plan = []
+    for dtype in options.dtypes:
+        cases = [c for c in options.cases if dtype in c.dtypes]
+        run = new_run(
+            fixtures=options.fixtures,
+            tier=options.tier,
+            selection=options.selection,
+            shard=options.shard,
+            adapter=ref.name,
+            framework=what.framework,
+            version=what.version,
+            device=options.device,
+            dtype=dtype,
+            selected=len(cases),
+            environment=_environment(what),
+        )
+        earlier = results.resumable(run) if options.resume else None
+        if earlier is None:
+            results.start(run)
+        else:
+            done = results.done(earlier)
+            run, cases = earlier, [c for c in cases if c.id not in done]
+        plan.append((run, cases))
+    return plan
+
+
+def execute(refs: Sequence[AdapterRef], options: Options, results: Results, progress: Progress) -> Outcome:
+    """Run the cases through the adapters; returns when all is done, or raises KeyboardInterrupt.
+
+    Records are committed to ``results`` batch by batch, by this thread alone.
+    """
+    outcome = Outcome()
+    by_id = {c.id: c for c in options.cases}
+    declared: dict[str, list[known.Known]] = {}
+    sink: queue.Queue[object] = queue.Queue()
+    stop = threading.Event()
+    lanes = min(options.workers, len(refs))
+    tasks = [_AdapterRun(ref, options, max(1, options.workers // lanes), sink, stop) for ref in refs]
+    with ThreadPoolExecutor(max_workers=lanes) as executor:
+        try:
+            for task in tasks:
+                executor.submit(task)
+            left = len(tasks)
+            while left:
+                match sink.get():
+                    case (AdapterRef() as ref, Description() as what, queue.Queue() as answer):
+                        if options.device not in what.devices:
+                            reason = f"adapter {ref.name!r} has no device {options.device!r}, only {', '.join(what.devices)}"
+                            outcome.unavailable[ref.name] = reason
+                            progress.adapter_failed(ref, reason)
+                            answer.put([])
+                            continue
+                        declared[ref.name] = known.load(ref.name, what.version)
+                        plan = _plan(results, ref, what, options)
+                        answer.put(plan)
+                        progress.adapter_started(ref, what, sum(len(cases) for _, cases in plan))
+                        outcome.runs += [run for run, _ in plan]
+                    case (AdapterRef(), Run() as run, None):
+                        results.finish(run)
+                    case (AdapterRef() as ref, Run() as run, list() as records):
+                        for record in records:
+                            known.apply(record, by_id[record.case], run.dtype, declared[ref.name])
+                        results.add(run, records)
+                        progress.records(ref, len(records))
+                    case (AdapterRef() as ref, AdapterUnavailable() as error):
+                        left -= 1
+                        outcome.unavailable[ref.name] = str(error)
+                        progress.adapter_failed(ref, str(error))
+                    case (AdapterRef(), BaseException() as error):
+                        raise error
+                    case (AdapterRef(), None):
+                        left -= 1
+        except BaseException:
+            stop.set()
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+    return outcome
+
+
+def shard_of(cases: Sequence[Case], shard: str) -> list[Case]:
+    """The cases of shard ``I/N``: whole builds, dealt in turn.
+
+    Raises
+    ------
+    ConfigurationError
+        Unless 1 <= I <= N.
+    """
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise ConfigurationError(f"--shard is I/N with 1 <= I <= N, got {shard!r}")
+    dealt = list(batches(cases, limit=1))[int(index) - 1 :: int(count)]
+    return [case for batch in dealt for case in batch]

@@ -1,0 +1,404 @@
+"""``LSTM`` and ``GRU`` with every constructor argument of ``tf.keras.layers``.
+
+Arguments, names, order and defaults are those of tf.keras 2.x. An argument whose semantics the
+specification reserves for later raises `NotImplementedError` naming its clause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnn_reference import activations, shapes
+from rnn_reference.activations import Activation
+from rnn_reference.recurrence import Trajectory, forward
+
+# Keyword arguments beyond the signature (SHAPE-2, SHAPE-3; the last line changes no value).
+_KEYWORDS = frozenset(
+    "input_shape input_dim input_length batch_input_shape batch_size weights zero_output_for_mask dtype "
+    "name trainable implementation use_cudnn seed".split()
+)
+
+
+def _reserved(argument: str, value: Any, clause: str) -> None:
+    raise NotImplementedError(f"{argument}={value!r}: reserved by clause {clause} of the specification")
+
+
+class _Recurrent:
+    """What the two layers share; see `LSTM` and `GRU`."""
+
+    layer: str
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Activation | None,
+        recurrent_activation: str | Activation | None,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        recurrent_regularizer: Any,
+        bias_regularizer: Any,
+        activity_regularizer: Any,
+        kernel_constraint: Any,
+        recurrent_constraint: Any,
+        bias_constraint: Any,
+        dropout: float,
+        recurrent_dropout: float,
+        return_sequences: bool,
+        return_state: bool,
+        go_backwards: bool,
+        stateful: bool,
+        time_major: bool,
+        unroll: bool,
+        kwargs: dict[str, Any],
+    ) -> None:
+        unknown = sorted(set(kwargs) - _KEYWORDS)
+        if unknown:
+            raise TypeError(f"{self.layer}() got unknown keyword arguments: {', '.join(unknown)}")
+        if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
+            raise ValueError(f"units must be a positive integer, got {units!r} (WEIGHT-1)")
+        for argument, value, clause in (
+            ("kernel_regularizer", kernel_regularizer, "REG-1"),
+            ("recurrent_regularizer", recurrent_regularizer, "REG-1"),
+            ("bias_regularizer", bias_regularizer, "REG-1"),
+            ("activity_regularizer", activity_regularizer, "REG-2"),
+            ("kernel_constraint", kernel_constraint, "CONS-1"),
+            ("recurrent_constraint", recurrent_constraint, "CONS-1"),
+            ("bias_constraint", bias_constraint, "CONS-1"),
+        ):
+            if value is not None:
+                _reserved(argument, value, clause)
+        if dropout:
+            _reserved("dropout", dropout, "DROP-1")
+        if recurrent_dropout:
+            _reserved("recurrent_dropout", recurrent_dropout, "DROP-2")
+        if stateful:
+            _reserved("stateful", stateful, "CARRY-1")
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.recurrent_initializer = recurrent_initializer
+        self.bias_initializer = bias_initializer
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.time_major = time_major
+        self.unroll = unroll
+        self.zero_output_for_mask = bool(kwargs.get("zero_output_for_mask", False))
+        self.name = kwargs.get("name") or self.layer.lower()
+        self.trainable = bool(kwargs.get("trainable", True))
+        self.dtype = None if kwargs.get("dtype") is None else np.dtype(kwargs["dtype"])
+        self._weights: dict[str, Any] | None = None
+        self.features: int | None = None
+        declared = shapes.batch_input_shape(
+            **{
+                name: kwargs.get(name)
+                for name in ("input_shape", "input_dim", "input_length", "batch_input_shape", "batch_size")
+            }
+        )
+        if declared is not None:
+            self.build(declared)
+        if kwargs.get("weights") is not None:
+            self.set_weights(kwargs["weights"])
+
+    def _reset_after(self) -> bool:
+        return False
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Fix the number of features from an input shape with three entries (SHAPE-1, UNROLL-2).
+
+        Raises
+        ------
+        ValueError
+            For another number of dimensions, an unknown feature length, or ``unroll`` without a length.
+        """
+        shapes.check_input(input_shape)
+        if input_shape[-1] is None:
+            raise ValueError(f"the feature length must be known, got {tuple(input_shape)} (SHAPE-1)")
+        if self.unroll and input_shape[0 if self.time_major else 1] is None:
+            raise ValueError("unroll=True needs a fixed number of time steps (UNROLL-2)")
+        self.features = input_shape[-1]
+
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights, in order (WEIGHT-1 to WEIGHT-4)."""
+        if self.features is None:
+            raise ValueError(f"{self.name} is not built: give input_shape, or call build() first")
+        return shapes.weight_shapes(
+            self.layer,
+            self.features,
+            self.units,
+            use_bias=self.use_bias,
+            reset_after=self._reset_after(),
+        )
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take ``[kernel, recurrent_kernel, bias]``, without bias when ``use_bias=False`` (WEIGHT-5).
+
+        Raises
+        ------
+        ValueError
+            For a wrong number of arrays or a wrong shape.
+        """
+        if self.features is None and weights:
+            self.features = np.shape(weights[0])[0]
+        expected = self.weight_shapes
+        if len(weights) != len(expected):
+            raise ValueError(f"expected {len(expected)} weights ({', '.join(expected)}), got {len(weights)}")
+        for (name, shape), array in zip(expected.items(), weights, strict=True):
+            if np.shape(array) != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {np.shape(array)} (WEIGHT-1)")
+        self._weights = dict(zip(expected, weights, strict=True))
+
+    def get_weights(self) -> list[Any]:
+        """The weights as they were set, in order (WEIGHT-5)."""
+        return list(self._require_weights().values())
+
+    def _require_weights(self) -> dict[str, Any]:
+        if self._weights is None:
+            raise NotImplementedError(
+                f"{self.name} has no weights: call set_weights(); initial values are reserved by clause INIT-1"
+            )
+        return self._weights
+
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> shapes.Shape | list[shapes.Shape]:
+        """Static output shape, or a list with the states' shapes after it (SHAPE-4, SHAPE-5)."""
+        result = shapes.output_shapes(
+            self.layer,
+            input_shape,
+            self.units,
+            return_sequences=self.return_sequences,
+            return_state=self.return_state,
+            time_major=self.time_major,
+        )
+        return list(result.values()) if self.return_state else result["output"]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask handed on: the input's with ``return_sequences``, else none; none for states (MASK-8)."""
+        handed_on = mask if self.return_sequences else None
+        if not self.return_state:
+            return handed_on
+        return [handed_on, *(None for _ in shapes.state_names(self.layer))]
+
+    def trajectory(
+        self, inputs: Any, mask: Any = None, initial_state: Sequence[Any] | None = None
+    ) -> Trajectory:
+        """All outputs and final states, batch-major whatever ``time_major`` says; see `__call__`."""
+        if self.dtype is not None:
+            inputs = np.asarray(inputs, self.dtype)
+        shapes.check_input(inputs.shape, self.features)
+        if self.features is None:
+            self.build(inputs.shape)
+        weights = self._require_weights()
+        if self.time_major:
+            inputs = np.swapaxes(inputs, 0, 1)
+            mask = None if mask is None else np.swapaxes(mask, 0, 1)
+        batch, length, _ = inputs.shape
+        if length == 0:
+            raise ValueError("an input needs at least one time step (SHAPE-6)")
+        if mask is not None:
+            mask = np.asarray(mask, bool)
+            if mask.shape != (batch, length):
+                raise ValueError(f"mask must have shape {(batch, length)}, got {mask.shape} (MASK-1)")
+        states = None
+        if initial_state is not None:
+            names = shapes.state_names(self.layer)
+            states = tuple(initial_state)
+            if len(states) != len(names):
+                raise ValueError(f"expected {len(names)} initial states ({', '.join(names)}), got {len(states)} (STATE-2)")
+            for name, state in zip(names, states, strict=True):
+                if state.shape != (batch, self.units):
+                    raise ValueError(
+                        f"initial state {name} must have shape {(batch, self.units)}, got {state.shape} (STATE-2)"
+                    )
+        return forward(
+            self.layer,
+            inputs,
+            weights,
+            initial_state=states,
+            mask=mask,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+            reset_after=self._reset_after(),
+            go_backwards=self.go_backwards,
+            zero_output_for_mask=self.zero_output_for_mask,
+        )
+
+    def __call__(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        training: bool | None = None,
+        initial_state: Sequence[Any] | None = None,
+    ) -> Any:
+        """Run the layer.
+
+        Parameters
+        ----------
+        inputs : array [B, T, F], or [T, B, F] with ``time_major``
+        mask : bool array [B, T], or [T, B] with ``time_major``, optional
+            False marks a step to skip (MASK-1).
+        training : bool, optional
+            Changes nothing without dropout (DROP-1).
+        initial_state : sequence of arrays [B, U], optional
+            LSTM [h, c], GRU [h]; zeros when absent (STATE-1, STATE-2).
+
+        Returns
+        -------
+        array or list
+            The output, [B, U] or with ``return_sequences`` [B, T, U] ([T, B, U] with ``time_major``);
+            with ``return_state`` a list of the output and the final states (VIEW-1 to VIEW-3).
+
+        Raises
+        ------
+        ValueError
+            For an input, mask or state of a wrong shape or number.
+        """
+        result = self.trajectory(inputs, mask, initial_state)
+        output = result.outputs if self.return_sequences else result.outputs[:, -1]
+        if self.return_sequences and self.time_major:
+            output = np.swapaxes(output, 0, 1)
+        return [output, *result.states] if self.return_state else output
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory layer; arguments as in ``tf.keras.layers.LSTM`` (LSTM-EQ-1 to LSTM-EQ-4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = LSTM(2, input_shape=(4, 3))
+    >>> layer.weight_shapes
+    {'kernel': (3, 8), 'recurrent_kernel': (2, 8), 'bias': (8,)}
+    >>> layer.set_weights([np.ones(shape) / 4 for shape in layer.weight_shapes.values()])
+    >>> layer(np.ones((5, 4, 3))).shape
+    (5, 2)
+    """
+
+    layer = "LSTM"
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Activation | None = "tanh",
+        recurrent_activation: str | Activation | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        time_major: bool = False,
+        unroll: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.unit_forget_bias = unit_forget_bias  # an initial value only (INIT-2)
+        super().__init__(
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            time_major,
+            unroll,
+            kwargs,
+        )
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit layer; arguments as in ``tf.keras.layers.GRU`` (GRU-EQ-1 to GRU-EQ-5)."""
+
+    layer = "GRU"
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Activation | None = "tanh",
+        recurrent_activation: str | Activation | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        time_major: bool = False,
+        reset_after: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.reset_after = reset_after
+        super().__init__(
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            time_major,
+            unroll,
+            kwargs,
+        )
+
+    def _reset_after(self) -> bool:
+        return self.reset_after

@@ -1,0 +1,162 @@
+"""Weights from the Keras layout into other frameworks' and back (``spec/weights.md``, MAP clauses).
+
+Every function takes and returns plain mappings of NumPy arrays; none imports a framework. Where a
+framework cannot hold the weights at all, `NotRepresentable` names the clause and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Weights = Mapping[str, np.ndarray]
+
+# Positions of Keras's gates (i, f, c, o), (z, r, h) in each framework's order.
+TORCH_ORDER = {"LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}
+ONNX_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2)}
+
+
+class NotRepresentable(ValueError):
+    """The target layout has no place for these weights.
+
+    Attributes
+    ----------
+    clause : str
+        The MAP clause that says so.
+    """
+
+    def __init__(self, reason: str, clause: str) -> None:
+        super().__init__(reason)
+        self.clause = clause
+
+
+def reorder(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Permute the gate blocks of the last axis ``[..., n * U]``."""
+    blocks = np.split(array, len(order), axis=-1)
+    return np.concatenate([blocks[k] for k in order], axis=-1)
+
+
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that undoes ``order``."""
+    return tuple(int(k) for k in np.argsort(order))
+
+
+def _two_biases(layer: str, weights: Weights, reset_after: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Input and recurrent bias ``[nU]``; Keras's single bias goes with the input."""
+    bias = weights["bias"]
+    if layer == "GRU" and reset_after:
+        return bias[0], bias[1]
+    return bias, np.zeros_like(bias)
+
+
+def to_torch(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """``torch.nn.LSTM`` / ``GRU`` parameters (MAP-TORCH-1, MAP-TORCH-2)."""
+    if layer == "GRU" and not reset_after:
+        raise NotRepresentable(
+            "torch.nn.GRU applies the reset gate after the recurrent product only", "MAP-TORCH-3"
+        )
+    order = TORCH_ORDER[layer]
+    result = {
+        "weight_ih_l0": reorder(weights["kernel"], order).T,
+        "weight_hh_l0": reorder(weights["recurrent_kernel"], order).T,
+    }
+    if "bias" in weights:
+        b_input, b_recurrent = _two_biases(layer, weights, reset_after)
+        result["bias_ih_l0"] = reorder(b_input, order)
+        result["bias_hh_l0"] = reorder(b_recurrent, order)
+    return result
+
+
+def from_torch(layer: str, parameters: Weights) -> dict[str, np.ndarray]:
+    """Keras weights from torch parameters; LSTM's two biases are added (MAP-TORCH-2)."""
+    order = inverse(TORCH_ORDER[layer])
+    result = {
+        "kernel": reorder(parameters["weight_ih_l0"].T, order),
+        "recurrent_kernel": reorder(parameters["weight_hh_l0"].T, order),
+    }
+    if "bias_ih_l0" in parameters:
+        b_input, b_recurrent = parameters["bias_ih_l0"], parameters["bias_hh_l0"]
+        result["bias"] = (
+            reorder(b_input + b_recurrent, order)
+            if layer == "LSTM"
+            else np.stack([reorder(b_input, order), reorder(b_recurrent, order)])
+        )
+    return result
+
+
+def to_flax(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """``flax.nnx.OptimizedLSTMCell`` / ``GRUCell`` parameters (MAP-FLAX-1, MAP-FLAX-2).
+
+    A GRU whose candidate has a recurrent bias gets ``dense_h.bias``, which the stock cell lacks
+    (MAP-FLAX-3); a cell without bias gets zeros (MAP-FLAX-4).
+    """
+    kernel, recurrent = weights["kernel"], weights["recurrent_kernel"]
+    if layer == "LSTM":
+        bias = weights.get("bias", np.zeros(kernel.shape[1], kernel.dtype))
+        return {"dense_i.kernel": kernel, "dense_h.kernel": recurrent, "dense_h.bias": bias}
+    if not reset_after:
+        raise NotRepresentable(
+            "flax.nnx.GRUCell applies the reset gate after the recurrent product only",
+            "MAP-FLAX-3",
+        )
+    order, units = TORCH_ORDER["GRU"], recurrent.shape[0]
+    result = {
+        "dense_i.kernel": reorder(kernel, order),
+        "dense_h.kernel": reorder(recurrent, order),
+        "dense_i.bias": np.zeros(3 * units, kernel.dtype),
+    }
+    if "bias" in weights:
+        b_input, b_recurrent = (reorder(row, order) for row in weights["bias"])
+        gates = np.arange(3 * units) < 2 * units
+        result["dense_i.bias"] = b_input + np.where(gates, b_recurrent, 0)
+        if np.any(b_recurrent[~gates]):
+            result["dense_h.bias"] = np.where(gates, 0, b_recurrent)
+    return result
+
+
+def from_flax(layer: str, parameters: Weights) -> dict[str, np.ndarray]:
+    """Keras weights from the NNX cells' parameters (MAP-FLAX-1, MAP-FLAX-2)."""
+    if layer == "LSTM":
+        return {
+            "kernel": parameters["dense_i.kernel"],
+            "recurrent_kernel": parameters["dense_h.kernel"],
+            "bias": parameters["dense_h.bias"],
+        }
+    order = inverse(TORCH_ORDER["GRU"])
+    b_input = reorder(parameters["dense_i.bias"], order)
+    b_recurrent = parameters.get("dense_h.bias")
+    return {
+        "kernel": reorder(parameters["dense_i.kernel"], order),
+        "recurrent_kernel": reorder(parameters["dense_h.kernel"], order),
+        "bias": np.stack(
+            [b_input, np.zeros_like(b_input) if b_recurrent is None else reorder(b_recurrent, order)]
+        ),
+    }
+
+
+def to_onnx(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """ONNX ``W`` [1, nU, F], ``R`` [1, nU, U] and ``B`` [1, 2nU] (MAP-ONNX-1, MAP-ONNX-2)."""
+    order = ONNX_ORDER[layer]
+    result = {
+        "W": reorder(weights["kernel"], order).T[None],
+        "R": reorder(weights["recurrent_kernel"], order).T[None],
+    }
+    if "bias" in weights:
+        both = [reorder(b, order) for b in _two_biases(layer, weights, reset_after)]
+        result["B"] = np.concatenate(both)[None]
+    return result
+
+
+def from_onnx(layer: str, tensors: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """Keras weights from ONNX tensors; biases that Keras does not keep apart are added (MAP-ONNX-2)."""
+    order = inverse(ONNX_ORDER[layer])
+    result = {
+        "kernel": reorder(tensors["W"][0].T, order),
+        "recurrent_kernel": reorder(tensors["R"][0].T, order),
+    }
+    if "B" in tensors:
+        b_input, b_recurrent = (reorder(b, order) for b in np.split(tensors["B"][0], 2))
+        keeps_both = layer == "GRU" and reset_after
+        result["bias"] = np.stack([b_input, b_recurrent]) if keeps_both else b_input + b_recurrent
+    return result

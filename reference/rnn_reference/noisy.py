@@ -1,0 +1,275 @@
+"""Noisy arrays: which roundoff a correct implementation is expected to show (PREC-2, PREC-3).
+
+A `NoisyArray` carries, beside its float64 value, K sampled *deviations* in units of the roundoff u.
+Every operation passes its operands' deviations on to first order and adds a fresh one of its own:
+a random sign times the size of the rounding error that the operation commits. The root mean square
+of a result's deviations is its sensitivity S. This is Monte Carlo arithmetic in the limit u -> 0;
+random signs have the same variance as N(0, 1) and, unlike normal variates, are the same bits on every
+machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from rnn_reference import elementary as el
+
+SAMPLES = 64
+# A kink is "near" when 8 deviations at bfloat16's u = 2**-8 may cross it (PREC-2).
+KINK_WIDTH = 8 * 2.0**-8
+# Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-2).
+FUNCTION_ERROR = 2.0
+
+
+class NoiseSource:
+    """Deterministic random signs, shared by all arrays of one computation.
+
+    Parameters
+    ----------
+    seed : int
+    strict : bool
+        True: activation errors are relative only (S_strict); False: also absolute, of one u (S).
+    samples : int
+        Deviations K carried per element.
+
+    Attributes
+    ----------
+    margin : float
+        Smallest distance to a discontinuity seen, in deviations; infinite when none was met.
+    peak : float
+        Largest magnitude of any intermediate value: says which dtypes would overflow.
+    """
+
+    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES) -> None:
+        self._bits = np.random.PCG64(seed)
+        self.strict = strict
+        self.samples = samples
+        self.margin = float("inf")
+        self.peak = 0.0
+
+    def signs(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Random signs ``[K, *shape]``, from the bit generator's raw output (stable across NumPy versions)."""
+        count = self.samples * int(np.prod(shape))
+        words = self._bits.random_raw(-(-count // 64)).astype("<u8")
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[:count]
+        return (2.0 * bits - 1.0).reshape((self.samples, *shape))
+
+    def lift(self, exact: Any) -> NoisyArray:
+        """An exact array as a noisy one without deviations."""
+        value = np.asarray(exact, dtype=np.float64)
+        return NoisyArray(value, np.zeros((self.samples, *value.shape)), self)
+
+
+class NoisyArray(NDArrayOperatorsMixin):
+    """Value ``[...]`` and deviations ``[K, ...]`` in units of roundoff; see the module's text."""
+
+    def __init__(self, value: np.ndarray, deviations: np.ndarray, source: NoiseSource) -> None:
+        self.value = value
+        self.deviations = deviations
+        self.source = source
+        if value.size:
+            source.peak = max(source.peak, float(np.max(np.abs(value))))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    @property
+    def sensitivity(self) -> np.ndarray:
+        """Root mean square of the deviations, ``[...]``."""
+        return np.sqrt(np.mean(self.deviations**2, axis=0))
+
+    def __getitem__(self, key: Any) -> NoisyArray:
+        keys = key if isinstance(key, tuple) else (key,)
+        return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source)
+
+    # -- operations ----------------------------------------------------------------------------
+
+    def _result(self, value: np.ndarray, carried: np.ndarray, error: np.ndarray) -> NoisyArray:
+        fresh = self.source.signs(value.shape)
+        return NoisyArray(value, carried + error * fresh, self.source)
+
+    def _function(self, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
+        relative = FUNCTION_ERROR * np.abs(value)
+        error = relative if self.source.strict else np.hypot(relative, 1.0)
+        return self._result(value, slope * self.deviations, error)
+
+    def sigmoid(self) -> NoisyArray:
+        y = el.sigmoid(self.value)
+        return self._function(y, y * (1 - y))
+
+    def erf(self) -> NoisyArray:
+        return self._function(el.erf(self.value), 2 / np.sqrt(np.pi) * np.exp(-(self.value**2)))
+
+    def maximum(self, other: Any) -> NoisyArray:
+        return self._choose(other, np.greater_equal)
+
+    def minimum(self, other: Any) -> NoisyArray:
+        return self._choose(other, np.less_equal)
+
+    def _choose(self, other: Any, prefers_self: Callable[..., np.ndarray]) -> NoisyArray:
+        value, deviations = _parts(other, self.source.samples, self.value.ndim)
+        take = prefers_self(self.value, value)
+        gap = np.abs(self.value - value)
+        spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
+        # Near the kink a correct implementation may be on either side: keep the larger deviation.
+        wider = np.mean(self.deviations**2, axis=0) >= np.mean(deviations**2, axis=0)
+        carry = np.where(gap <= KINK_WIDTH * spread, wider, take)
+        chosen = np.where(take, self.value, value)
+        return NoisyArray(chosen, np.where(carry, self.deviations, deviations), self.source)
+
+    def keep_large(self, threshold: float) -> NoisyArray:
+        spread = self.sensitivity
+        distance = np.abs(np.abs(self.value) - threshold)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margins = np.where(spread > 0, distance / spread, np.inf)
+        self.source.margin = min(self.source.margin, float(np.min(margins, initial=np.inf)))
+        keep = np.abs(self.value) > threshold
+        return NoisyArray(np.where(keep, self.value, 0.0), keep * self.deviations, self.source)
+
+    # -- NumPy's protocols ----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs or ufunc not in _UFUNCS:
+            return NotImplemented
+        return _UFUNCS[ufunc](*operands)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if function not in _FUNCTIONS:
+            return NotImplemented
+        return _FUNCTIONS[function](*args, **kwargs)
+
+
+def _parts(operand: Any, samples: int, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Value and deviations of an operand (zero deviations for an exact one), aligned to ``ndim``."""
+    if isinstance(operand, NoisyArray):
+        value, deviations = operand.value, operand.deviations
+    else:
+        value = np.asarray(operand, dtype=np.float64)
+        deviations = np.zeros((1,) * (value.ndim + 1))
+    pad = (1,) * (max(ndim, value.ndim) - value.ndim)
+    return value, deviations.reshape((deviations.shape[0], *pad, *deviations.shape[1:]))
+
+
+def _operands(a: Any, b: Any) -> tuple[NoisyArray, tuple[np.ndarray, ...]]:
+    owner: NoisyArray = a if isinstance(a, NoisyArray) else b
+    ndim = max(np.ndim(getattr(a, "value", a)), np.ndim(getattr(b, "value", b)))
+    samples = owner.source.samples
+    return owner, (*_parts(a, samples, ndim), *_parts(b, samples, ndim))
+
+
+def _add(a: Any, b: Any) -> NoisyArray:
+    owner, (x, dx, y, dy) = _operands(a, b)
+    return owner._result(x + y, dx + dy, np.abs(x + y))
+
+
+def _subtract(a: Any, b: Any) -> NoisyArray:
+    owner, (x, dx, y, dy) = _operands(a, b)
+    return owner._result(x - y, dx - dy, np.abs(x - y))
+
+
+def _multiply(a: Any, b: Any) -> NoisyArray:
+    owner, (x, dx, y, dy) = _operands(a, b)
+    return owner._result(x * y, dx * y + x * dy, np.abs(x * y))
+
+
+def _divide(a: Any, b: Any) -> NoisyArray:
+    owner, (x, dx, y, dy) = _operands(a, b)
+    quotient = x / y
+    return owner._result(quotient, (dx - quotient * dy) / y, np.abs(quotient))
+
+
+def _matmul(a: NoisyArray, b: np.ndarray) -> NoisyArray:
+    """Product with an exact matrix: one rounding per term and one per partial sum."""
+    terms = a.value[..., :, None] * b
+    partial = np.cumsum(terms, axis=-2)
+    error = np.sqrt(np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2))
+    return a._result(a.value @ b, a.deviations @ b, error)
+
+
+def _negative(a: NoisyArray) -> NoisyArray:
+    return NoisyArray(-a.value, -a.deviations, a.source)
+
+
+def _absolute(a: NoisyArray) -> NoisyArray:
+    return NoisyArray(np.abs(a.value), np.sign(a.value) * a.deviations, a.source)
+
+
+def _sqrt(a: NoisyArray) -> NoisyArray:
+    y = np.sqrt(a.value)
+    return a._result(y, a.deviations / (2 * y), y)  # correctly rounded everywhere
+
+
+def _tanh(a: NoisyArray) -> NoisyArray:
+    y = np.tanh(a.value)
+    return a._function(y, 1 - y * y)
+
+
+def _exp(a: NoisyArray) -> NoisyArray:
+    y = np.exp(a.value)
+    return a._function(y, y)
+
+
+def _expm1(a: NoisyArray) -> NoisyArray:
+    return a._function(np.expm1(a.value), np.exp(a.value))
+
+
+def _log(a: NoisyArray) -> NoisyArray:
+    return a._function(np.log(a.value), 1 / a.value)
+
+
+def _log1p(a: NoisyArray) -> NoisyArray:
+    return a._function(np.log1p(a.value), 1 / (1 + a.value))
+
+
+def _where(condition: np.ndarray, a: NoisyArray, b: NoisyArray) -> NoisyArray:
+    return NoisyArray(
+        np.where(condition, a.value, b.value),
+        np.where(condition, a.deviations, b.deviations),
+        a.source,
+    )
+
+
+def _stack(arrays: Sequence[NoisyArray], axis: int = 0) -> NoisyArray:
+    axis %= arrays[0].value.ndim + 1
+    return NoisyArray(
+        np.stack([a.value for a in arrays], axis=axis),
+        np.stack([a.deviations for a in arrays], axis=axis + 1),
+        arrays[0].source,
+    )
+
+
+def _zeros_like(a: NoisyArray) -> NoisyArray:
+    return a.source.lift(np.zeros_like(a.value))
+
+
+_UFUNCS: dict[np.ufunc, Callable[..., NoisyArray]] = {
+    np.add: _add,
+    np.subtract: _subtract,
+    np.multiply: _multiply,
+    np.true_divide: _divide,
+    np.matmul: _matmul,
+    np.negative: _negative,
+    np.absolute: _absolute,
+    np.sqrt: _sqrt,
+    np.tanh: _tanh,
+    np.exp: _exp,
+    np.expm1: _expm1,
+    np.log: _log,
+    np.log1p: _log1p,
+}
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., NoisyArray]] = {
+    np.where: _where,
+    np.stack: _stack,
+    np.zeros_like: _zeros_like,
+}

@@ -1,0 +1,171 @@
+"""The functional core: one time step of each layer, and the loop over time.
+
+Written once, from the equations of ``spec/equations.md`` and ``spec/masks.md``; runs over float arrays,
+object arrays of balls and noisy arrays. B batch, T time, F features, U units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_reference.activations import Activation
+
+Step = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """All that a layer can be asked for.
+
+    Attributes
+    ----------
+    outputs : array [B, T, U]
+        In processing order (DIR-2).
+    states : tuple of arrays [B, U]
+        LSTM (h, c), GRU (h,), after the last step processed.
+    """
+
+    outputs: Any
+    states: tuple[Any, ...]
+
+
+def lstm_step(
+    projected: Any,
+    states: tuple[Any, ...],
+    recurrent_kernel: Any,
+    activation: Activation,
+    recurrent_activation: Activation,
+) -> tuple[Any, Any]:
+    """LSTM-EQ-1 to LSTM-EQ-3: one step of ``projected`` [B, 4U] from (h, c) [B, U] to the next (h, c)."""
+    h, c = states
+    units = h.shape[-1]
+    z = projected + h @ recurrent_kernel
+    i = recurrent_activation(z[:, :units])
+    f = recurrent_activation(z[:, units : 2 * units])
+    candidate = activation(z[:, 2 * units : 3 * units])
+    o = recurrent_activation(z[:, 3 * units :])
+    c = f * c + i * candidate
+    return o * activation(c), c
+
+
+def gru_step(
+    projected: Any,
+    states: tuple[Any, ...],
+    recurrent_kernel: Any,
+    recurrent_bias: Any | None,
+    reset_after: bool,
+    activation: Activation,
+    recurrent_activation: Activation,
+) -> tuple[Any]:
+    """GRU-EQ-1 to GRU-EQ-4: one step of ``projected`` [B, 3U] from (h,) [B, U] to the next (h,)."""
+    (h,) = states
+    units = h.shape[-1]
+    gates = slice(None, 2 * units)
+    if reset_after:
+        recurrent = h @ recurrent_kernel
+        if recurrent_bias is not None:
+            recurrent = recurrent + recurrent_bias
+    else:
+        recurrent = h @ recurrent_kernel[:, gates]
+    zr = projected[:, gates] + recurrent[:, gates]
+    z = recurrent_activation(zr[:, :units])
+    r = recurrent_activation(zr[:, units:])
+    if reset_after:
+        from_state = r * recurrent[:, 2 * units :]
+    else:
+        from_state = (r * h) @ recurrent_kernel[:, 2 * units :]
+    candidate = activation(projected[:, 2 * units :] + from_state)
+    return (z * h + (1 - z) * candidate,)
+
+
+def scan(
+    step: Step,
+    projected: Any,
+    states: tuple[Any, ...],
+    mask: np.ndarray | None,
+    *,
+    go_backwards: bool,
+    zero_output_for_mask: bool,
+) -> Trajectory:
+    """Loop ``step`` over time, holding state and output where ``mask`` [B, T] is false (MASK-1 to MASK-5)."""
+    length = projected.shape[1]
+    outputs = []
+    previous = zero = np.zeros_like(states[0])
+    for t in reversed(range(length)) if go_backwards else range(length):
+        stepped = step(projected[:, t], states)
+        if mask is None:
+            states, output = stepped, stepped[0]
+        else:
+            valid = mask[:, t, None]
+            output = np.where(valid, stepped[0], zero if zero_output_for_mask else previous)
+            states = tuple(
+                np.where(valid, new, old) for new, old in zip(stepped, states, strict=True)
+            )
+        previous = output
+        outputs.append(output)
+    return Trajectory(np.stack(outputs, axis=1), states)
+
+
+def forward(
+    layer: str,
+    inputs: Any,
+    weights: Mapping[str, Any],
+    *,
+    initial_state: tuple[Any, ...] | None = None,
+    mask: np.ndarray | None = None,
+    activation: Activation = np.tanh,
+    recurrent_activation: Activation,
+    reset_after: bool = True,
+    go_backwards: bool = False,
+    zero_output_for_mask: bool = False,
+) -> Trajectory:
+    """Run a whole layer over batch-major ``inputs`` [B, T, F].
+
+    Parameters
+    ----------
+    layer : "LSTM" or "GRU"
+    weights : mapping
+        ``kernel`` [F, nU], ``recurrent_kernel`` [U, nU] and, unless the layer has none, ``bias``
+        (WEIGHT-1 to WEIGHT-4).
+    initial_state : tuple of arrays [B, U], optional
+        (h, c) or (h,); zeros when absent (STATE-1).
+    mask : bool array [B, T], optional
+    """
+    recurrent_kernel = weights["recurrent_kernel"]
+    bias = weights.get("bias")
+    recurrent_bias = None
+    if layer == "GRU" and reset_after and bias is not None:
+        bias, recurrent_bias = bias[0], bias[1]
+    projected = inputs @ weights["kernel"]  # all steps in one product
+    if bias is not None:
+        projected = projected + bias
+    if initial_state is None:
+        units = recurrent_kernel.shape[0]
+        zero = np.zeros_like(projected[:, 0, :units])
+        initial_state = (zero, zero) if layer == "LSTM" else (zero,)
+
+    def step(x: Any, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        if layer == "LSTM":
+            return lstm_step(x, states, recurrent_kernel, activation, recurrent_activation)
+        return gru_step(
+            x,
+            states,
+            recurrent_kernel,
+            recurrent_bias,
+            reset_after,
+            activation,
+            recurrent_activation,
+        )
+
+    return scan(
+        step,
+        projected,
+        initial_state,
+        mask,
+        go_backwards=go_backwards,
+        zero_output_for_mask=zero_output_for_mask,
+    )
