@@ -120,11 +120,11 @@ class NoisyArray(NDArrayOperatorsMixin):
         take = prefers_self(self.value, value)
         gap = np.abs(self.value - value)
         spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
-        # Near the kink a correct implementation may be on either side: keep the larger deviation.
-        wider = np.mean(self.deviations**2, axis=0) >= np.mean(deviations**2, axis=0)
-        carry = np.where(gap <= KINK_WIDTH * spread, wider, take)
         chosen = np.where(take, self.value, value)
-        return NoisyArray(chosen, np.where(carry, self.deviations, deviations), self.source)
+        carried = np.where(take, self.deviations, deviations)
+        # Near the kink a correct implementation may land on the other side: the difference is charged as an
+        # error of its own, which no other deviation can cancel.
+        return self._result(chosen, carried, np.where(gap <= KINK_WIDTH * spread, spread, 0.0))
 
     def keep_large(self, threshold: float) -> NoisyArray:
         spread = self.sensitivity

@@ -1,0 +1,185 @@
+"""The report: one self-contained HTML page, and the JSON export, from one or more results directories."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from rnn_fixtures.domain import clauses
+from rnn_fixtures.locations import SPEC
+
+from rnn_conformance import __version__, known
+from rnn_conformance.results import Results, Run, now
+from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+
+# One letter per verdict in the page's data; upper case is what needs a reader's eye.
+CODES = {
+    "pass": "p",
+    "unsupported": "u",
+    "known": "k",
+    "value": "V",
+    "shape": "S",
+    "dtype": "D",
+    "accepted": "A",
+    "refused": "R",
+    "nondeterministic": "N",
+    "crash": "C",
+    "timeout": "T",
+    "protocol": "P",
+    "stale": "X",
+}
+MISSING = "-"
+
+
+@dataclass
+class RunView:
+    """A run with its records, as the page shows it."""
+
+    run: Run
+    records: list[dict[str, Any]]
+
+    def shown(self, record: dict[str, Any]) -> str:
+        """The verdict's column: known discrepancies apart from unexpected ones."""
+        verdict = record["verdict"]
+        return "known" if record["known"] and verdict != "stale" else verdict
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(self.shown(r) for r in self.records)
+
+    @property
+    def unexpected(self) -> list[dict[str, Any]]:
+        return [r for r in self.records if known.is_unexpected(r["verdict"], r["known"])]
+
+    @property
+    def largest_z(self) -> float | None:
+        values = [r["z"] for r in self.records if r["verdict"] == "pass" and isinstance(r["z"], (int, float))]
+        return max(values, default=None)
+
+    @property
+    def largest_z_strict(self) -> float | None:
+        strict = [float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None]
+        return max(strict, default=None)
+
+    @property
+    def modes(self) -> Counter[str]:
+        return Counter(r["mode"] for r in self.records if r["mode"])
+
+    @property
+    def seconds(self) -> float:
+        return sum(r["seconds"] for r in self.records)
+
+    @property
+    def missing(self) -> int:
+        """Selected cases without a record: the run was interrupted."""
+        return self.run.selected - len(self.records)
+
+    def groups(self, verdicts: Iterable[str]) -> list[dict[str, Any]]:
+        """Records of some columns grouped by cause: the declared difference, or clause and reason."""
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        for record in self.records:
+            column = self.shown(record)
+            if column in verdicts:
+                reason = record["known"] or record["message"]
+                group = found.setdefault(
+                    (column, record["clause"] or "", reason),
+                    {"column": column, "clause": record["clause"], "reason": reason, "count": 0, "example": record},
+                )
+                group["count"] += 1
+        return sorted(found.values(), key=lambda g: -g["count"])
+
+    def declared(self) -> dict[str, known.Known]:
+        """Declarations by id."""
+        return {entry.id: entry for entry in known.load(self.run.adapter, self.run.version)}
+
+
+def collect(folders: Sequence[Path]) -> list[RunView]:
+    """The newest runs of every directory, by adapter, device, dtype and tier."""
+    views = []
+    for folder in folders:
+        with Results(folder) as results:
+            views += [RunView(run, list(results.records(run))) for run in results.latest()]
+    newest: dict[tuple[str, ...], RunView] = {}
+    for view in sorted(views, key=lambda v: v.run.started):
+        run = view.run
+        newest[run.adapter, run.device, run.dtype, run.tier, run.selection, run.shard] = view
+    return sorted(newest.values(), key=lambda v: (v.run.adapter, v.run.device, v.run.dtype, v.run.tier))
+
+
+def export_json(views: Sequence[RunView]) -> dict[str, Any]:
+    """The JSON export (``spec/schemas/results.schema.json``)."""
+    runs, results = [], []
+    for view in views:
+        run = view.run
+        runs.append(vars(run))
+        shared = {
+            "run": run.id,
+            "adapter": run.adapter,
+            "framework": run.framework,
+            "version": run.version,
+            "device": run.device,
+            "dtype": run.dtype,
+        }
+        results += [shared | record for record in view.records]
+    return {"schema": "results-1", "runs": runs, "results": results}
+
+
+def _clause_rows(views: Sequence[RunView]) -> list[dict[str, Any]]:
+    """Clause by run: how many cases conform, of how many that ran, and how many were not expressible."""
+    rows: dict[str, dict[str, Any]] = {
+        name: {"name": name, "cells": [Counter() for _ in views], **entry}
+        for name, entry in clauses(SPEC).items()
+        if not entry["reserved"]
+    }
+    for k, view in enumerate(views):
+        for record in view.records:
+            column = view.shown(record)
+            for clause in record["clauses"]:
+                if clause in rows:
+                    rows[clause]["cells"][k][column] += 1
+    return [row for row in rows.values() if any(row["cells"])]
+
+
+def _page_data(views: Sequence[RunView]) -> str:
+    """Cases and one letter per case and run, for the page's own filter."""
+    ids = sorted({r["case"] for view in views for r in view.records})
+    position = {case: k for k, case in enumerate(ids)}
+    columns = []
+    for view in views:
+        letters = [MISSING] * len(ids)
+        details: dict[int, list[Any]] = {}
+        for record in view.records:
+            k = position[record["case"]]
+            letters[k] = CODES[view.shown(record)]
+            if letters[k] not in "pu":
+                details[k] = [record["verdict"], record["known"] or "", record["message"][:300]]
+        columns.append({"label": view.run.label + f" ({view.run.tier})", "letters": "".join(letters), "details": details})
+    data = {"cases": ids, "runs": columns, "names": {v: k for k, v in CODES.items()} | {MISSING: "no result"}}
+    # "<" must not end the script element.
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def render(views: Sequence[RunView]) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=PackageLoader("rnn_conformance"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    )
+    columns = [c for c in CODES if any(v.counts[c] for v in views)]
+    for always in ("pass", "known", "unsupported"):
+        if always not in columns:
+            columns.append(always)
+    order = list(CODES)
+    return environment.get_template("report.html").render(
+        version=__version__,
+        made=now(),
+        views=views,
+        columns=sorted(columns, key=order.index),
+        failing=(*DISCREPANCIES, *FAILURES, "stale"),
+        clause_rows=_clause_rows(views),
+        data=_page_data(views),
+    )

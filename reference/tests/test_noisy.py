@@ -1,0 +1,91 @@
+"""Sensitivities: each rule of PREC-3 on a case small enough to know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rnn_reference import elementary as el
+from rnn_reference.noisy import KINK_WIDTH, NoiseSource
+
+
+def source(strict: bool = False, samples: int = 4096) -> NoiseSource:
+    return NoiseSource(1, strict=strict, samples=samples)
+
+
+def test_exact_input_has_no_sensitivity() -> None:
+    assert (source().lift(np.ones(3)).sensitivity == 0).all()
+
+
+def test_one_operation_is_charged_its_result() -> None:
+    x = source().lift(np.array([3.0, -5.0]))
+    assert (x + 1).sensitivity == pytest.approx([4, 4])
+    assert (2 * x).sensitivity == pytest.approx([6, 10])
+    assert (x / 4).sensitivity == pytest.approx([0.75, 1.25])
+    assert (1 - x).sensitivity == pytest.approx([2, 6])
+
+
+def test_errors_add_in_squares() -> None:
+    x = source().lift(np.array([1.0]))
+    assert ((x + 1) + 1).sensitivity == pytest.approx([np.hypot(2, 3)], rel=0.03)
+
+
+def test_correlated_errors_cancel() -> None:
+    y = source().lift(np.array([1.0])) + 1
+    assert (y - y).sensitivity == pytest.approx([0])
+
+
+def test_dot_product_is_charged_terms_and_partial_sums() -> None:
+    x = source().lift(np.array([[1.0, 2.0]]))
+    product = x @ np.array([[3.0], [-1.0]])  # terms 3, -2; partial sums 3, 1
+    assert product.sensitivity == pytest.approx(np.sqrt([[9 + 4 + 9 + 1]]))
+
+
+def test_functions_strict_and_not() -> None:
+    x = np.array([0.5])
+    y = np.tanh(0.5)
+    assert np.tanh(source(strict=True).lift(x)).sensitivity == pytest.approx([2 * y])
+    assert np.tanh(source().lift(x)).sensitivity == pytest.approx([np.hypot(2 * y, 1)])
+
+
+@pytest.mark.parametrize("function", [np.tanh, np.exp, np.expm1, np.log1p, np.log, np.sqrt, el.sigmoid, el.erf, np.absolute])
+def test_slopes_are_derivatives(function: object) -> None:
+    assert callable(function)
+    x, h = 0.7, 1e-6
+    noisy = source(strict=True).lift(np.array([x]))
+    noisy.deviations += 1e6  # so large that the fresh error does not count
+    slope = np.mean(function(noisy).deviations) / 1e6
+    numeric = (function(np.array([x + h])) - function(np.array([x - h]))) / (2 * h)
+    assert slope == pytest.approx(float(numeric[0]), rel=1e-4)
+
+
+def test_copies_and_selections_are_exact() -> None:
+    a, b = (source().lift(np.array([v])) for v in (1.0, 2.0))
+    assert np.where(np.array([True]), a, b).sensitivity == 0
+    assert a.maximum(b).sensitivity == 0
+
+
+def test_kink_counts_the_other_side_when_near() -> None:
+    far = source().lift(np.array([-1.0])) * 1.0
+    assert far.maximum(0.0).sensitivity == 0
+    near = (source().lift(np.array([1.0])) + 1) - 2  # zero, uncertain by about 2
+    assert near.maximum(0.0).sensitivity > 1
+    assert pytest.approx(8 / 256) == KINK_WIDTH
+
+
+def test_discontinuity_is_reported_as_margin() -> None:
+    noise = source()
+    x = noise.lift(np.array([1.0])) * 0.75  # off by 0.75 u, and 0.25 away from the threshold
+    x.keep_large(0.5)
+    assert noise.margin == pytest.approx(0.25 / 0.75)
+
+
+def test_signs_are_the_same_bits_everywhere() -> None:
+    assert NoiseSource(3, strict=False, samples=2).signs((4,)).tolist() == [
+        [-1.0, -1.0, -1.0, 1.0],
+        [-1.0, -1.0, 1.0, 1.0],
+    ]
+
+
+def test_unknown_operation_is_refused() -> None:
+    with pytest.raises(TypeError):
+        np.cos(source().lift(np.ones(1)))
