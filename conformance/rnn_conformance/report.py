@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
+from rnn_fixtures.case import TIERS
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.locations import SPEC
 
 from rnn_conformance import __version__, known
-from rnn_conformance.results import Results, Run, now
+from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
 # One letter per verdict in the page's data; upper case is what needs a reader's eye.
@@ -63,7 +64,9 @@ class RunView:
 
     @property
     def largest_z_strict(self) -> float | None:
-        strict = [float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None]
+        strict = [
+            float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None
+        ]
         return max(strict, default=None)
 
     @property
@@ -88,7 +91,13 @@ class RunView:
                 reason = record["known"] or record["message"]
                 group = found.setdefault(
                     (column, record["clause"] or "", reason),
-                    {"column": column, "clause": record["clause"], "reason": reason, "count": 0, "example": record},
+                    {
+                        "column": column,
+                        "clause": record["clause"],
+                        "reason": reason,
+                        "count": 0,
+                        "example": record,
+                    },
                 )
                 group["count"] += 1
         return sorted(found.values(), key=lambda g: -g["count"])
@@ -98,17 +107,28 @@ class RunView:
         return {entry.id: entry for entry in known.load(self.run.adapter, self.run.version)}
 
 
+def directories(folder: Path) -> list[Path]:
+    """The folder itself when it holds results, else its sub-folders that do."""
+    if (folder / FILE).is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{FILE}")) or [folder]
+
+
 def collect(folders: Sequence[Path]) -> list[RunView]:
-    """The newest runs of every directory, by adapter, device, dtype and tier."""
-    views = []
-    for folder in folders:
-        with Results(folder) as results:
-            views += [RunView(run, list(results.records(run))) for run in results.latest()]
+    """The newest run of every adapter, device, dtype and selection; a core run hides smoke runs beside it."""
     newest: dict[tuple[str, ...], RunView] = {}
-    for view in sorted(views, key=lambda v: v.run.started):
-        run = view.run
-        newest[run.adapter, run.device, run.dtype, run.tier, run.selection, run.shard] = view
-    return sorted(newest.values(), key=lambda v: (v.run.adapter, v.run.device, v.run.dtype, v.run.tier))
+    for folder in dict.fromkeys(found for given in folders for found in directories(given)):
+        with Results(folder) as results:
+            for run in results.runs():
+                key = (run.adapter, run.device, run.dtype, run.selection, run.shard)
+                best = newest.get(key)
+                if best is None or _rank(run) >= _rank(best.run):
+                    newest[key] = RunView(run, list(results.records(run)))
+    return sorted(newest.values(), key=lambda v: (v.run.adapter, v.run.device, v.run.dtype))
+
+
+def _rank(run: Run) -> tuple[int, str]:
+    return TIERS.index(run.tier), run.started
 
 
 def export_json(views: Sequence[RunView]) -> dict[str, Any]:
@@ -158,7 +178,9 @@ def _page_data(views: Sequence[RunView]) -> str:
             letters[k] = CODES[view.shown(record)]
             if letters[k] not in "pu":
                 details[k] = [record["verdict"], record["known"] or "", record["message"][:300]]
-        columns.append({"label": view.run.label + f" ({view.run.tier})", "letters": "".join(letters), "details": details})
+        columns.append(
+            {"label": view.run.label + f" ({view.run.tier})", "letters": "".join(letters), "details": details}
+        )
     data = {"cases": ids, "runs": columns, "names": {v: k for k, v in CODES.items()} | {MISSING: "no result"}}
     # "<" must not end the script element.
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
@@ -167,7 +189,10 @@ def _page_data(views: Sequence[RunView]) -> str:
 def render(views: Sequence[RunView]) -> str:
     """The whole page."""
     environment = Environment(
-        loader=PackageLoader("rnn_conformance"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("rnn_conformance"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     columns = [c for c in CODES if any(v.counts[c] for v in views)]
     for always in ("pass", "known", "unsupported"):

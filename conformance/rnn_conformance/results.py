@@ -163,15 +163,10 @@ class Results:
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        with closing(self._db.execute("SELECT * FROM runs ORDER BY started, rowid")) as cursor:
-            return [Run(*row[:-1], environment=json.loads(row[-1])) for row in cursor]
-
-    def latest(self) -> list[Run]:
-        """The newest run of every adapter, device, dtype, tier and shard; core results hide smoke's."""
-        newest: dict[tuple[str, ...], Run] = {}
-        for run in self.runs():
-            newest[run.adapter, run.device, run.dtype, run.tier, run.selection, run.shard] = run
-        return list(newest.values())
+        cursor = self._db.cursor()
+        cursor.row_factory = sqlite3.Row
+        with closing(cursor.execute("SELECT * FROM runs ORDER BY started, rowid")):
+            return [Run(**dict(row) | {"environment": json.loads(row["environment"])}) for row in cursor]
 
     def resumable(self, run: Run) -> Run | None:
         """The newest unfinished run that does the same work."""

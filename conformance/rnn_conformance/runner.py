@@ -11,7 +11,7 @@ import os
 import platform
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -57,13 +57,17 @@ class Options:
     resume: bool = False
 
 
-@dataclass
 class Progress:
-    """Callbacks for whoever shows the run."""
+    """What a run tells whoever shows it; this one shows nothing. Called by the main thread alone."""
 
-    adapter_started: Callable[[AdapterRef, Description, int], None] = lambda ref, what, total: None
-    adapter_failed: Callable[[AdapterRef, str], None] = lambda ref, reason: None
-    records: Callable[[AdapterRef, int], None] = lambda ref, count: None
+    def adapter_started(self, ref: AdapterRef, what: Description, total: int) -> None:
+        """An adapter has started and will give ``total`` records."""
+
+    def adapter_failed(self, ref: AdapterRef, reason: str) -> None:
+        """An adapter cannot run."""
+
+    def records(self, ref: AdapterRef, count: int) -> None:
+        """So many more records of an adapter are on disk."""
 
 
 @dataclass
@@ -129,7 +133,12 @@ class _AdapterRun:
     """All dtypes of one adapter, in its own pool; records go into the queue as batches finish."""
 
     def __init__(
-        self, ref: AdapterRef, options: Options, workers: int, sink: queue.Queue[object], stop: threading.Event
+        self,
+        ref: AdapterRef,
+        options: Options,
+        workers: int,
+        sink: queue.Queue[object],
+        stop: threading.Event,
     ) -> None:
         self.ref, self.options, self.workers = ref, options, workers
         self._sink, self._stop = sink, stop
@@ -224,7 +233,9 @@ def _environment(what: Description) -> dict[str, object]:
     }
 
 
-def _plan(results: Results, ref: AdapterRef, what: Description, options: Options) -> list[tuple[Run, list[Case]]]:
+def _plan(
+    results: Results, ref: AdapterRef, what: Description, options: Options
+) -> list[tuple[Run, list[Case]]]:
     """The runs of an adapter, one per dtype, with the cases that are still to do."""
     plan = []
     for dtype in options.dtypes:

@@ -168,9 +168,7 @@ class _Recurrent:
             )
         return self._weights
 
-    def compute_output_shape(
-        self, input_shape: Sequence[int | None]
-    ) -> shapes.Shape | list[shapes.Shape]:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> shapes.Shape | list[shapes.Shape]:
         """Static output shape, or a list with the states' shapes after it (SHAPE-4, SHAPE-5)."""
         result = shapes.output_shapes(
             self.layer,
@@ -214,7 +212,9 @@ class _Recurrent:
             names = shapes.state_names(self.layer)
             states = tuple(initial_state)
             if len(states) != len(names):
-                raise ValueError(f"expected {len(names)} initial states ({', '.join(names)}), got {len(states)} (STATE-2)")
+                raise ValueError(
+                    f"expected {len(names)} initial states ({', '.join(names)}), got {len(states)} (STATE-2)"
+                )
             for name, state in zip(names, states, strict=True):
                 if state.shape != (batch, self.units):
                     raise ValueError(

@@ -142,9 +142,7 @@ class NoisyArray(NDArrayOperatorsMixin):
             return NotImplemented
         return _UFUNCS[ufunc](*operands)
 
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
-    ) -> Any:
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if function not in _FUNCTIONS:
             return NotImplemented
         return _FUNCTIONS[function](*args, **kwargs)

@@ -74,7 +74,7 @@ def gru_step(
     zr = projected[:, gates] + recurrent[:, gates]
     z = recurrent_activation(zr[:, :units])
     r = recurrent_activation(zr[:, units:])
-    if reset_after:
+    if reset_after:  # noqa: SIM108 - the two published equations, one a line
         from_state = r * recurrent[:, 2 * units :]
     else:
         from_state = (r * h) @ recurrent_kernel[:, 2 * units :]
@@ -102,9 +102,7 @@ def scan(
         else:
             valid = mask[:, t, None]
             output = np.where(valid, stepped[0], zero if zero_output_for_mask else previous)
-            states = tuple(
-                np.where(valid, new, old) for new, old in zip(stepped, states, strict=True)
-            )
+            states = tuple(np.where(valid, new, old) for new, old in zip(stepped, states, strict=True))
         previous = output
         outputs.append(output)
     return Trajectory(np.stack(outputs, axis=1), states)

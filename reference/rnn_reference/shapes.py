@@ -82,9 +82,7 @@ def output_shapes(
     check_input(input_shape)
     first, second, _ = input_shape
     batch = second if time_major else first
-    shapes: dict[str, Shape] = {
-        "output": (first, second, units) if return_sequences else (batch, units)
-    }
+    shapes: dict[str, Shape] = {"output": (first, second, units) if return_sequences else (batch, units)}
     if return_state:
-        shapes |= {name: (batch, units) for name in state_names(layer)}
+        shapes |= dict.fromkeys(state_names(layer), (batch, units))
     return shapes

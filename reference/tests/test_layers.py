@@ -108,9 +108,16 @@ def test_unroll_needs_a_length() -> None:  # UNROLL-2
 
 @pytest.mark.parametrize(
     ("layer", "arguments", "bias"),
-    [(LSTM, {}, (8,)), (GRU, {}, (2, 6)), (GRU, {"reset_after": False}, (6,)), (GRU, {"use_bias": False}, None)],
+    [
+        (LSTM, {}, (8,)),
+        (GRU, {}, (2, 6)),
+        (GRU, {"reset_after": False}, (6,)),
+        (GRU, {"use_bias": False}, None),
+    ],
 )
-def test_weight_shapes(layer: type[Any], arguments: dict[str, Any], bias: Any) -> None:  # WEIGHT-2 to WEIGHT-4
+def test_weight_shapes(
+    layer: type[Any], arguments: dict[str, Any], bias: Any
+) -> None:  # WEIGHT-2 to WEIGHT-4
     assert layer(2, input_shape=(4, 3), **arguments).weight_shapes.get("bias") == bias
 
 
@@ -148,7 +155,10 @@ def test_mask_handed_on() -> None:  # MASK-8
         ({"inputs": np.ones((5, 0, 3))}, "at least one time step"),
         ({"inputs": np.ones((5, 4, 3)), "mask": np.ones((4, 5))}, "mask must have shape"),
         ({"inputs": np.ones((5, 4, 3)), "initial_state": [np.ones((5, 2))]}, "expected 2 initial states"),
-        ({"inputs": np.ones((5, 4, 3)), "initial_state": [np.ones((4, 2))] * 2}, "initial state h must have shape"),
+        (
+            {"inputs": np.ones((5, 4, 3)), "initial_state": [np.ones((4, 2))] * 2},
+            "initial state h must have shape",
+        ),
     ],
 )
 def test_bad_calls(call: dict[str, Any], message: str) -> None:

@@ -111,7 +111,7 @@ def _run_reference(op: str, node: Any, named: dict[str, np.ndarray]) -> dict[str
     axis = 2 if layout else 1  # [B, T, D, U] or [T, D, B, U]
     y = np.stack(sequences, axis=2) if layout else np.stack([s.swapaxes(0, 1) for s in sequences], axis=axis)
     states_out = [np.stack([f[k] for f in finals], axis=1 if layout else 0) for k in range(len(finals[0]))]
-    return dict(zip([o for o in ("Y", "Y_h", "Y_c")], [y, *states_out], strict=False))
+    return dict(zip(["Y", "Y_h", "Y_c"], [y, *states_out], strict=False))
 
 
 @pytest.mark.parametrize(("op", "test"), list(onnx_cases()))

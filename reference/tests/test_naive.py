@@ -93,7 +93,9 @@ def test_layer(
         )
         everything = np.array([*expected, *expected_states])
         got = np.array([*outputs[row], *(s[row] for s in finals)])
-        if np.isfinite(everything).all() and np.abs(everything).max() < 1e3:  # else: an explosion, nothing to compare
+        if (
+            np.isfinite(everything).all() and np.abs(everything).max() < 1e3
+        ):  # else: an explosion, nothing to compare
             scale = max(1.0, float(np.abs(everything).max()))
             np.testing.assert_allclose(got, everything, rtol=1e-9, atol=1e-9 * scale)
 

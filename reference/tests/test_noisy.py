@@ -47,7 +47,9 @@ def test_functions_strict_and_not() -> None:
     assert np.tanh(source().lift(x)).sensitivity == pytest.approx([np.hypot(2 * y, 1)])
 
 
-@pytest.mark.parametrize("function", [np.tanh, np.exp, np.expm1, np.log1p, np.log, np.sqrt, el.sigmoid, el.erf, np.absolute])
+@pytest.mark.parametrize(
+    "function", [np.tanh, np.exp, np.expm1, np.log1p, np.log, np.sqrt, el.sigmoid, el.erf, np.absolute]
+)
 def test_slopes_are_derivatives(function: object) -> None:
     assert callable(function)
     x, h = 0.7, 1e-6

@@ -28,7 +28,9 @@ class Drawn:
         self.mask = rng.random((b, t)) < 0.6
         self.rng = rng
 
-    def run(self, inputs: Any = None, weights: Any = None, *, call: Any = None, **arguments: Any) -> list[Any]:
+    def run(
+        self, inputs: Any = None, weights: Any = None, *, call: Any = None, **arguments: Any
+    ) -> list[Any]:
         layer = getattr(rnn_reference, self.layer)(
             self.units, return_sequences=True, return_state=True, **self.more, **arguments
         )

@@ -24,7 +24,7 @@ DTYPES: Mapping[str, Any] = {
 }
 
 
-class Unsupported(Exception):  # noqa: N818 - a verdict, not an error
+class Unsupported(Exception):
     """The framework cannot express this; raised by `Adapter.build` or `Model.call`.
 
     Parameters

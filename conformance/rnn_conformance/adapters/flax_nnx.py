@@ -144,9 +144,7 @@ class _FlaxModel(Model):
         self.path = "XLA"
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        converted = layouts.to_flax(
-            self._spec.layer, weights, reset_after=self._spec.reset_after
-        )
+        converted = layouts.to_flax(self._spec.layer, weights, reset_after=self._spec.reset_after)
         cell = self._rnn.cell
         if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
             # The layer is shared: a bias of an earlier model must not stay behind.

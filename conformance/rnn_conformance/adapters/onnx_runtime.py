@@ -114,10 +114,7 @@ class _OnnxModel(Model):
             spec.layer,
             inputs,
             [value(name, None) for name in outputs],
-            [
-                numpy_helper.from_array(np.ascontiguousarray(array), name)
-                for name, array in tensors.items()
-            ],
+            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in tensors.items()],
         )
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)

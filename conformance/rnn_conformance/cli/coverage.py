@@ -22,7 +22,9 @@ from rnn_conformance.cli.common import (
 
 @click.command("coverage")
 @tier_option
-@click.option("--strength", type=click.IntRange(1, 4), default=2, show_default=True, help="Arguments at a time.")
+@click.option(
+    "--strength", type=click.IntRange(1, 4), default=2, show_default=True, help="Arguments at a time."
+)
 @data_option
 @format_option
 def command(tier: str, strength: int, data: Path | None, style: str | None) -> None:

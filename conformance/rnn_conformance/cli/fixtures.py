@@ -35,11 +35,15 @@ def _compute() -> dict[str, bytes]:
         Progress(console=console, disable=not console.is_terminal) as bars,
     ):
         task = bars.add_task("golden data", total=None)
-        return generate(domain(), executor, lambda done, total: bars.update(task, completed=done, total=total))
+        return generate(
+            domain(), executor, lambda done, total: bars.update(task, completed=done, total=total)
+        )
 
 
 @command.command("generate")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder to write.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder to write."
+)
 def generate_command(data: Path) -> None:
     """Compute all golden data from the specification and write it."""
     files = _compute()

@@ -52,16 +52,18 @@ class _Display(runner.Progress):
         self._tasks: dict[str, Any] = {}
         self._left: dict[str, int] = {}
 
-    def adapter_started(self, ref: AdapterRef, what: Description, total: int) -> None:  # type: ignore[override]
-        self._tasks[ref.name] = self.bars.add_task(f"{ref.name} ({what.framework} {what.version})", total=total)
+    def adapter_started(self, ref: AdapterRef, what: Description, total: int) -> None:
+        self._tasks[ref.name] = self.bars.add_task(
+            f"{ref.name} ({what.framework} {what.version})", total=total
+        )
         self._left[ref.name] = total
         if not self._live:
             click.echo(f"{ref.name}: {what.framework} {what.version}, {total} results to come", err=True)
 
-    def adapter_failed(self, ref: AdapterRef, reason: str) -> None:  # type: ignore[override]
+    def adapter_failed(self, ref: AdapterRef, reason: str) -> None:
         self._console.print(reason, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
-    def records(self, ref: AdapterRef, count: int) -> None:  # type: ignore[override]
+    def records(self, ref: AdapterRef, count: int) -> None:
         self.bars.advance(self._tasks[ref.name], count)
         self._left[ref.name] -= count
         if not self._live and self._left[ref.name] == 0:
@@ -92,15 +94,44 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
 
 
 @click.command("run")
-@click.option("--adapter", "names", multiple=True, metavar="NAME", help="Adapter, or module:Class of your own (repeatable; default: all that can run here).")
+@click.option(
+    "--adapter",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Adapter, or module:Class of your own (repeatable; default: all that can run here).",
+)
 @tier_option
 @select_option
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice([*DTYPES, "all"]), default=["float32"], show_default=True, help="Repeatable.")
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice([*DTYPES, "all"]),
+    default=["float32"],
+    show_default=True,
+    help="Repeatable.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core).")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core)."
+)
 @click.option("--shard", default="1/1", metavar="I/N", help="Run the I-th of N equal parts.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="S", help="Seconds for one case.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True, help="Results directory; runs are added to it.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for one case.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Results directory; runs are added to it.",
+)
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished run of the same work.")
 @data_option
 @format_option

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from rnn_conformance.cli.common import format_option, is_pretty, print_json, pri
 
 
 def _spelled(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("None" if n is None else str(n) for n in shape) + ")"
+    return str(tuple(shape))
 
 
 def side_by_side(
@@ -47,13 +47,15 @@ def side_by_side(
 
     def native(
         convert: Callable[..., dict[str, np.ndarray]],
-        rows: dict[str, tuple[int | None, ...]],
+        rows: Mapping[str, tuple[int | None, ...]],
     ) -> dict[str, str]:
         try:
             converted = convert(layer, weights, reset_after=reset_after)
         except layouts.NotRepresentable as reason:
             return {"not expressible": f"{reason} ({reason.clause})"}
-        return {k: _spelled(v) for k, v in rows.items()} | {k: _spelled(v.shape) for k, v in converted.items()}
+        return {k: _spelled(v) for k, v in rows.items()} | {
+            k: _spelled(v.shape) for k, v in converted.items()
+        }
 
     sequence = (steps, batch, units) if time_major else (batch, steps, units)
     flax_carry = tuple(reversed(states))  # Flax carries (c, h)
@@ -104,4 +106,6 @@ def command(layer: str, style: str | None, **arguments: Any) -> None:
         for framework, rows in table.items():
             print_table(framework, ["array", "shape"], list(rows.items()))
     else:
-        print_json({"schema": "shapes-1", "layer": layer.upper(), "arguments": arguments, "frameworks": table})
+        print_json(
+            {"schema": "shapes-1", "layer": layer.upper(), "arguments": arguments, "frameworks": table}
+        )

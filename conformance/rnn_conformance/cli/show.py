@@ -60,7 +60,12 @@ def _print(case: Case, data: dict[str, Any]) -> None:
     for clause in case.clauses:
         click.echo(f"  {clause}: {titles[clause]['title']}")
     (call,) = data["calls"]
-    arrays = {**data["weights"], "input": call["input"], "mask": call["mask"], "initial_state": call["initial_state"]}
+    arrays = {
+        **data["weights"],
+        "input": call["input"],
+        "mask": call["mask"],
+        "initial_state": call["initial_state"],
+    }
     with np.printoptions(precision=9, suppress=True, linewidth=110, threshold=400):
         for name, value in arrays.items():
             if value is not None:

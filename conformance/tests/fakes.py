@@ -1,0 +1,125 @@
+"""Misbehaving adapters: the reference, broken on purpose, to test the runner and the verdicts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported
+from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+
+
+class Broken(Adapter):
+    """Runs the reference, with one thing wrong in cases with a right-padded mask."""
+
+    fault = "none"
+
+    def describe(self) -> Description:
+        return Description("fake", "1.0", ["cpu"], {"float64": None, "float32": None, "float16": "not today"})
+
+    def build(self, spec: LayerSpec) -> Model:
+        return _BrokenModel(self.fault, spec, NumpyAdapter().build(spec))
+
+
+class _BrokenModel(Model):
+    def __init__(self, fault: str, spec: LayerSpec, model: Model) -> None:
+        self._fault, self._spec, self._model = fault, spec, model
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._model.set_weights(weights)
+
+    def call(
+        self, inputs: np.ndarray, mask: np.ndarray | None, initial_state: Sequence[np.ndarray] | None
+    ) -> list[Any]:
+        outputs = self._model.call(inputs, mask, initial_state)
+        if mask is None or mask.all() or not mask[:, 0].all():  # right-padded only
+            return outputs
+        match self._fault:
+            case "crash":
+                os._exit(7)
+            case "hang":
+                time.sleep(60)
+            case "raise":
+                raise RuntimeError("no\nidea")
+            case "unsupported":
+                raise Unsupported("lengths are not implemented", "MASK-1")
+            case "value":
+                outputs[0] = outputs[0] * np.float32(1 + 1e-4)
+            case "nan":
+                outputs[0] = np.where(np.arange(outputs[0].shape[-1]) == 0, np.nan, outputs[0]).astype(
+                    inputs.dtype
+                )
+            case "noise":
+                outputs[0] = outputs[0] + np.random.default_rng().normal(size=outputs[0].shape).astype(
+                    inputs.dtype
+                )
+            case "shape":
+                outputs[0] = outputs[0][..., :-1]
+            case "dtype":
+                outputs[0] = outputs[0].astype(np.float64)
+            case "count":
+                outputs = outputs[:1] * 5
+            case "chatter":
+                print("this must not reach the standard output")
+        return outputs
+
+
+class Crash(Broken):
+    fault = "crash"
+
+
+class Hang(Broken):
+    fault = "hang"
+
+
+class Raise(Broken):
+    fault = "raise"
+
+
+class Declared(Broken):
+    fault = "unsupported"
+
+
+class Value(Broken):
+    fault = "value"
+
+
+class NotANumber(Broken):
+    fault = "nan"
+
+
+class Noise(Broken):
+    fault = "noise"
+
+
+class Shape(Broken):
+    fault = "shape"
+
+
+class Dtype(Broken):
+    fault = "dtype"
+
+
+class Count(Broken):
+    fault = "count"
+
+
+class Chatter(Broken):
+    fault = "chatter"
+
+
+class NoStart(Broken):
+    def __init__(self) -> None:
+        raise OSError("no licence server")
+
+
+class DiesAtStart(Broken):
+    def __init__(self) -> None:
+        os._exit(9)
+
+
+class NotAnAdapter:
+    pass

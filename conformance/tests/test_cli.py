@@ -1,0 +1,229 @@
+"""The command line in a process of its own: output, one clear line per error, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from rnn_fixtures.locations import DATA, SPEC
+
+HERE = Path(__file__).parent
+
+
+def cli(*arguments: str, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rnn_conformance", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the reference and of a faulty adapter."""
+    folder = tmp_path_factory.mktemp("results")
+    done = cli(
+        "run", "--adapter", "numpy", "--adapter", "fakes:Value", "--tier", "smoke", "--out", str(folder)
+    )
+    assert done.returncode == 1, done.stderr
+    return folder
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['rnn-conformance', '--help']\n"
+        "from rnn_conformance.cli.main import entry_point\n"
+        "try: entry_point()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'rich', 'jinja2', 'sqlite3', 'torch', 'tensorflow', 'jax', 'onnxruntime'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "fixtures" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", "doctor run cases show shapes report merge fixtures coverage schema".split()
+)
+def test_every_command_has_help(command: str) -> None:
+    done = cli(command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "--adapter", "pytorch"], 2, "unknown adapter 'pytorch'"),
+        (["run", "--tier", "huge"], 2, "'huge' is not one of"),
+        (["run", "--tier", "full"], 2, "tier 'full' is not part of this version"),
+        (["run", "--select", "nothing=matches"], 5, "no case of tier core matches"),
+        (["run", "--select", "(("], 2, "cannot read the selection"),
+        (
+            ["run", "--adapter", "numpy", "--device", "cuda:0", "--tier", "smoke", "--out", "{tmp}"],
+            3,
+            "no device 'cuda:0'",
+        ),
+        (["run", "--adapter", "fakes:NoStart", "--tier", "smoke", "--out", "{tmp}"], 3, "no licence server"),
+        (["run", "--shard", "5/4"], 2, "--shard is I/N"),
+        (["run", "--data", "{tmp}/none"], 2, "cannot read golden data"),
+        (["run", "--timeout", "0"], 2, "timeout"),
+        (["show", "lstm/forward/mask=rigth"], 2, "unknown case"),
+        (["report", "{tmp}"], 2, "holds no results"),
+        (["merge", "{tmp}", "--out", "{tmp}/x"], 2, "holds no results"),
+        (["schema", "nonsense"], 2, "unknown schema 'nonsense'"),
+        (["shapes", "LSTM", "--units", "0", "--features", "3"], 2, "--units"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_bad_input(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    done = cli(*(a.replace("{tmp}", str(tmp_path)) for a in arguments))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_framework_that_is_not_installed(tmp_path: Path) -> None:
+    """Every built-in adapter either runs here or says what to install."""
+    done = cli("doctor", "--format", "json")
+    assert done.returncode == 0
+    for entry in json.loads(done.stdout)["adapters"]:
+        if not entry["available"]:
+            assert f"pip install 'rnn-conformance[{entry['adapter']}]'" in entry["reason"]
+
+
+def test_altered_golden_data(tmp_path: Path) -> None:
+    data = Path(shutil.copytree(DATA, tmp_path / "data"))
+    with (data / "cases/forward.jsonl").open("ab") as file:
+        file.write(b"\n")
+    for arguments in (["run", "--adapter", "numpy"], ["fixtures", "verify", "--digests-only"], ["cases"]):
+        done = cli(*arguments, "--data", str(data))
+        assert done.returncode == 2
+        assert "forward.jsonl was altered: sha256 is" in done.stderr
+
+
+def test_results_of_another_version(tmp_path: Path, results: Path) -> None:
+    other = Path(shutil.copytree(results, tmp_path / "results"))
+    with sqlite3.connect(other / "results.sqlite") as db:
+        db.execute("UPDATE suite SET value = '9.9' WHERE key = 'version'")
+    db.close()
+    for arguments in (["run", "--adapter", "numpy", "--out", str(other)], ["report", str(other)]):
+        done = cli(*arguments)
+        assert done.returncode == 2
+        assert "written by version 9.9" in done.stderr
+
+
+def test_run_prints_json_into_a_pipe(tmp_path: Path) -> None:
+    done = cli(
+        "run",
+        "--adapter",
+        "numpy",
+        "--tier",
+        "smoke",
+        "--select",
+        "lstm",
+        "--dtype",
+        "all",
+        "--out",
+        str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert [r["dtype"] for r in runs] == ["float64", "float32", "float16", "bfloat16"]
+    assert all(set(r["verdicts"]) == {"pass"} and r["largest_z"] < 4 for r in runs[:3])
+    assert set(runs[3]["verdicts"]) == {"unsupported"}
+
+
+def test_show(results: Path) -> None:
+    case = "gru/forward/mask=right,return_state"
+    done = cli("show", case, "--format", "json")
+    shown = json.loads(done.stdout)
+    assert shown["id"] == case
+    call = shown["calls"][0]
+    assert (
+        len(call["expected"]["h"]["value"]) == len(call["expected"]["h"]["sensitivity"]) == shown["size"]["B"]
+    )
+    pretty = cli("show", case, "--format", "pretty").stdout
+    assert "MASK-3: output is repeated" in pretty
+    assert "its sensitivity S" in pretty
+
+
+def test_cases_and_coverage() -> None:
+    listed = json.loads(cli("cases", "--tier", "smoke", "--select", "MASK-6").stdout)["cases"]
+    assert listed
+    assert all("MASK-6" in c["clauses"] for c in listed)
+    counted = json.loads(cli("coverage", "--strength", "2").stdout)["combinations"]
+    assert all(c["covered"] == c["feasible"] for c in counted)
+
+
+def test_shapes() -> None:
+    done = cli(
+        "shapes",
+        "GRU",
+        "--units",
+        "4",
+        "--features",
+        "2",
+        "--batch",
+        "3",
+        "--return-sequences",
+        "--no-reset-after",
+    )
+    table = json.loads(done.stdout)["frameworks"]
+    assert table["Keras"] == {
+        "input": "(3, None, 2)",
+        "output": "(3, None, 4)",
+        "kernel": "(2, 12)",
+        "recurrent_kernel": "(4, 12)",
+        "bias": "(12,)",
+    }
+    assert any("MAP-TORCH-3" in rows.get("not expressible", "") for rows in table.values())
+    assert table["ONNX (layout=0)"]["Y"] == "(None, 1, 3, 4)"
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "input", "br", "link", "img"):
+            self.open.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("p", "th", "td", "tr", "option", "label"):
+            while self.open.pop() != tag:
+                pass
+
+
+def test_report_page(tmp_path: Path, results: Path) -> None:
+    done = cli("report", str(results), "--out", str(tmp_path / "site"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "site/index.html").read_text("utf-8")
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(link.startswith("https://") for link in page.links)  # nothing to load: it opens from disk
+    data: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert len(data["cases"]) == 104
+    assert all(len(run["letters"]) == 104 and "-" not in run["letters"] for run in data["runs"])
+    assert sum(run["letters"].count("V") for run in data["runs"]) > 0
+    assert "fakes:Value" in text
+
+
+def test_json_export(tmp_path: Path, results: Path) -> None:
+    done = cli("report", str(results), "--export", "json", "--out", "-")
+    exported = json.loads(done.stdout)
+    schema = json.loads((SPEC / "schemas/results.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(exported)
+    assert len(exported["results"]) == 208
+    assert {r["verdict"] for r in exported["results"]} == {"pass", "value"}

@@ -1,0 +1,99 @@
+"""Verdicts: shape and dtype first, then z with exact equality where S = 0."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+from rnn_conformance.adapters.base import DTYPES
+from rnn_conformance.verdict import LIMIT, judge, measure
+from rnn_fixtures.case import Case
+from rnn_fixtures.golden import UNIT
+from rnn_fixtures.store import Store
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture(scope="module")
+def case(store: Store) -> Case:
+    wanted = "lstm/forward/mask=full_row,initial_state=given,return_sequences,return_state"
+    return next(c for c in store.cases() if c.id == wanted)
+
+
+def golden(case: Case, store: Store, dtype: str = "float32") -> list[np.ndarray]:
+    return [store.expected(ref).value.astype(DTYPES[dtype]) for ref in case.expected.values()]
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_rounded_golden_values_pass(case: Case, store: Store, dtype: str) -> None:
+    verdict = judge(case, golden(case, store, dtype), store, dtype)
+    assert verdict.verdict == "pass"
+    assert verdict.z is not None
+    assert verdict.z <= 1
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_z_counts_units_of_sensitivity(dtype: str) -> None:
+    s = np.array([2.0])
+    z = measure(np.array([1 + 6 * UNIT[dtype]]), np.array([1.0]), s, dtype)
+    assert z == pytest.approx([3], rel=0.2 if "16" in dtype else 1e-6)
+
+
+def test_sensitivity_zero_demands_equality() -> None:
+    actual = np.array([0.0, -0.0, 1e-300])
+    assert measure(actual, np.zeros(3), np.zeros(3), "float64").tolist() == [0, 0, np.inf]
+
+
+def test_flushing_subnormals_conforms() -> None:  # PREC-2
+    tiny = float(np.finfo(np.float32).tiny)
+    assert measure(np.array([0.0]), np.array([tiny / 2]), np.array([1e-30]), "float32") < 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_is_infinitely_wrong(case: Case, store: Store, value: float) -> None:
+    arrays = golden(case, store)
+    arrays[2][1, 3] = value
+    verdict = judge(case, arrays, store, "float32")
+    assert (verdict.verdict, verdict.z) == ("value", np.inf)
+    assert verdict.where is not None
+    assert (verdict.where["output"], verdict.where["index"], verdict.where["differing"]) == ("c", [1, 3], 1)
+
+
+def test_location_and_first_step(case: Case, store: Store) -> None:
+    arrays = golden(case, store)
+    arrays[0][2, 3:] += 0.25
+    arrays[0][2, 4, 1] += 1
+    verdict = judge(case, arrays, store, "float32")
+    assert verdict.where is not None
+    assert verdict.where["first_step"] == 3
+    assert verdict.where["differing"] == 8
+    assert "8 of 60 elements differ, first at step 3" in verdict.message
+
+
+def test_one_part_in_ten_thousand_is_noticed(case: Case, store: Store) -> None:
+    """What a tolerance of 1e-3 would hide."""
+    arrays = [a * np.float32(1.0001) for a in golden(case, store)]
+    verdict = judge(case, arrays, store, "float32")
+    assert verdict.verdict == "value"
+    assert verdict.z is not None
+    assert verdict.z > 10 * LIMIT
+
+
+def test_shape_comes_before_dtype_and_value(case: Case, store: Store) -> None:
+    arrays = golden(case, store, "float64")
+    assert judge(case, arrays[:2], store, "float32").verdict == "shape"
+    assert judge(case, [arrays[0].swapaxes(0, 1), *arrays[1:]], store, "float32").verdict == "shape"
+    assert judge(case, arrays, store, "float32").verdict == "dtype"
+    assert judge(case, golden(case, store, "bfloat16"), store, "float32").verdict == "dtype"
+
+
+def test_states_in_the_other_order_are_noticed(case: Case, store: Store) -> None:  # VIEW-3
+    output, h, c = golden(case, store)
+    assert judge(case, [output, c, h], store, "float32").verdict == "value"
+
+
+def test_bfloat16_is_ml_dtypes() -> None:
+    assert DTYPES["bfloat16"] == ml_dtypes.bfloat16
