@@ -9,12 +9,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from rnn_fixtures.case import Case
-from rnn_fixtures.golden import UNIT
+from rnn_fixtures.precision import LIMIT, UNIT
 from rnn_fixtures.store import Expected, Store
 
 from rnn_conformance.adapters.base import DTYPES
 
-LIMIT = 8.0
 DISCREPANCIES = ("value", "shape", "dtype", "accepted", "refused", "nondeterministic")
 FAILURES = ("crash", "timeout", "protocol")
 VERDICTS = ("pass", *DISCREPANCIES, *FAILURES, "unsupported")

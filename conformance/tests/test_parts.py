@@ -95,6 +95,14 @@ def test_known_stale_and_unexpected(cases: list[Case]) -> None:
         assert known.is_unexpected(record.verdict, record.known) is unexpected
 
 
+def test_a_difference_below_the_resolution_may_pass(cases: list[Case]) -> None:
+    case = next(c for c in cases if c.argument("mask") == "right")
+    for dtype, expected in (("bfloat16", "pass"), ("float32", "stale")):
+        record = Record.failure(case, "pass", "")
+        known.apply(record, case, dtype, [entry(may_pass="dtype=bfloat16")])
+        assert record.verdict == expected
+
+
 def test_declarations_hold_for_versions(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(
         '[[known]]\nid="k"\nselect="lstm"\nverdict="value"\nclause="MASK-3"\nreason="r"\nversions="<3.16"\n'

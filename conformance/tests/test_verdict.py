@@ -6,9 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from rnn_conformance.adapters.base import DTYPES
-from rnn_conformance.verdict import LIMIT, judge, measure
+from rnn_conformance.verdict import judge, measure
 from rnn_fixtures.case import Case
-from rnn_fixtures.golden import UNIT
+from rnn_fixtures.precision import LIMIT, UNIT
 from rnn_fixtures.store import Store
 
 
