@@ -32,7 +32,12 @@ class Packed:
     right_padded: bool
 
     def unpack(self, outputs: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
-        """Outputs [B, T, U] of the packed steps, back in place, with the outputs of masked steps."""
+        """Outputs [B, T, U] of the packed steps, back in place, with the outputs of masked steps.
+
+        Outputs of right-padded rows with zeros on the padding are the framework's own, and stay untouched.
+        """
+        if self.right_padded and zero_output_for_mask:
+            return outputs
         latest = np.cumsum(self.mask, axis=1) - 1
         placed = np.take_along_axis(outputs, np.maximum(latest, 0)[..., None], axis=1)
         shown = self.mask if zero_output_for_mask else latest >= 0

@@ -33,6 +33,10 @@ class AdapterUnavailable(SuiteError):
     exit_code = Exit.UNAVAILABLE
 
 
+class AdapterNotInstalled(AdapterUnavailable):
+    """The adapter's framework is not installed here."""
+
+
 class NothingSelected(SuiteError):
     """The selection matches no case."""
 

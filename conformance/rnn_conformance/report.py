@@ -21,6 +21,7 @@ from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 # One letter per verdict in the page's data; upper case is what needs a reader's eye.
 CODES = {
     "pass": "p",
+    "pass (composed)": "c",
     "unsupported": "u",
     "known": "k",
     "value": "V",
@@ -47,6 +48,8 @@ class RunView:
     def shown(self, record: dict[str, Any]) -> str:
         """The verdict's column: known discrepancies apart from unexpected ones."""
         verdict = record["verdict"]
+        if verdict == "pass" and record["mode"] == "composed":
+            return "pass (composed)"
         return "known" if record["known"] and verdict != "stale" else verdict
 
     @property
@@ -68,10 +71,6 @@ class RunView:
             float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None
         ]
         return max(strict, default=None)
-
-    @property
-    def modes(self) -> Counter[str]:
-        return Counter(r["mode"] for r in self.records if r["mode"])
 
     @property
     def seconds(self) -> float:
@@ -115,20 +114,24 @@ def directories(folder: Path) -> list[Path]:
 
 
 def collect(folders: Sequence[Path]) -> list[RunView]:
-    """The newest run of every adapter, device, dtype and selection; a core run hides smoke runs beside it."""
-    newest: dict[tuple[str, ...], RunView] = {}
+    """The best run of every adapter, framework version, device, dtype and selection.
+
+    Best is: newest revision of the golden data, finished, largest tier, newest; in this order.
+    """
+    candidates: dict[tuple[str, ...], list[tuple[Path, Run]]] = {}
     for folder in dict.fromkeys(found for given in folders for found in directories(given)):
         with Results(folder) as results:
             for run in results.runs():
-                key = (run.adapter, run.device, run.dtype, run.selection, run.shard)
-                best = newest.get(key)
-                if best is None or _rank(run) >= _rank(best.run):
-                    newest[key] = RunView(run, list(results.records(run)))
-    return sorted(newest.values(), key=lambda v: (v.run.adapter, v.run.device, v.run.dtype))
-
-
-def _rank(run: Run) -> tuple[int, str]:
-    return TIERS.index(run.tier), run.started
+                key = (run.adapter, run.version, run.device, run.dtype, run.selection, run.shard)
+                candidates.setdefault(key, []).append((folder, run))
+    views = []
+    for entries in candidates.values():
+        revision = max(entries, key=lambda e: e[1].started)[1].fixtures
+        same = [e for e in entries if e[1].fixtures == revision]
+        folder, run = max(same, key=lambda e: (bool(e[1].finished), TIERS.index(e[1].tier), e[1].started))
+        with Results(folder) as results:
+            views.append(RunView(run, list(results.records(run))))
+    return sorted(views, key=lambda v: (v.run.adapter, v.run.version, v.run.device, v.run.dtype))
 
 
 def export_json(views: Sequence[RunView]) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def _page_data(views: Sequence[RunView]) -> str:
         for record in view.records:
             k = position[record["case"]]
             letters[k] = CODES[view.shown(record)]
-            if letters[k] not in "pu":
+            if letters[k] not in "pcu":
                 details[k] = [record["verdict"], record["known"] or "", record["message"][:300]]
         columns.append(
             {"label": view.run.label + f" ({view.run.tier})", "letters": "".join(letters), "details": details}
@@ -195,7 +198,7 @@ def render(views: Sequence[RunView]) -> str:
         lstrip_blocks=True,
     )
     columns = [c for c in CODES if any(v.counts[c] for v in views)]
-    for always in ("pass", "known", "unsupported"):
+    for always in ("pass", "pass (composed)", "known", "unsupported"):
         if always not in columns:
             columns.append(always)
     order = list(CODES)

@@ -62,7 +62,8 @@ class Run:
     def same_work(self, other: Run) -> bool:
         """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
         fields = "suite fixtures tier selection shard adapter framework version device dtype selected"
-        return all(getattr(self, f) == getattr(other, f) for f in fields.split())
+        same_packages = self.environment.get("packages") == other.environment.get("packages")
+        return same_packages and all(getattr(self, f) == getattr(other, f) for f in fields.split())
 
 
 def now() -> str:
@@ -124,10 +125,13 @@ class Results:
 
     def start(self, run: Run) -> None:
         """Add a run."""
+        with self._db:
+            self._insert(run)
+
+    def _insert(self, run: Run) -> None:
         values = [*vars(run).values()]
         values[-1] = json.dumps(run.environment, sort_keys=True)
-        with self._db:
-            self._db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
+        self._db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
 
     def add(self, run: Run, records: Iterable[Record]) -> None:
         """Add records; they are on disk when this returns."""
@@ -146,18 +150,21 @@ class Results:
         with self._db:
             self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (run.finished, run.id))
 
-    def absorb(self, other: Results) -> int:
-        """Take over the runs of another directory that are not here; returns how many."""
-        taken = 0
+    def absorb(self, other: Results) -> tuple[int, int]:
+        """Take over runs and records of another directory that are not here; returns how many of each."""
         here = {run.id for run in self.runs()}
+        new_runs = new_records = 0
         for run in other.runs():
-            if run.id not in here:
-                self.start(run)
-                rows = other._db.execute("SELECT * FROM results WHERE run = ?", (run.id,))
-                with self._db:
-                    self._db.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                taken += 1
-        return taken
+            rows = other._db.execute("SELECT * FROM results WHERE run = ?", (run.id,)).fetchall()
+            with self._db:  # a run and its records together, or not at all
+                if run.id not in here:
+                    self._insert(run)
+                    new_runs += 1
+                elif run.finished:
+                    self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (run.finished, run.id))
+                statement = "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)"
+                new_records += self._db.executemany(statement, rows).rowcount
+        return new_runs, new_records
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -169,8 +176,8 @@ class Results:
             return [Run(**dict(row) | {"environment": json.loads(row["environment"])}) for row in cursor]
 
     def resumable(self, run: Run) -> Run | None:
-        """The newest unfinished run that does the same work."""
-        return next((r for r in reversed(self.runs()) if not r.finished and r.same_work(run)), None)
+        """The newest run that does the same work, finished or not."""
+        return next((r for r in reversed(self.runs()) if r.same_work(run)), None)
 
     def done(self, run: Run) -> set[str]:
         """Ids of the cases that have a record."""

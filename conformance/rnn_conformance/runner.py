@@ -1,18 +1,20 @@
 """The runner: every adapter in worker processes of its own, cases in batches, results as they arrive.
 
-A batch that a crash or a hang ends is run again case by case in fresh workers, so that only the case at
-fault gets the verdict ``crash`` or ``timeout``.
+Workers keep a journal of finished cases. When a crash or a hang ends a worker, what it finished counts, the
+case it was at gets the verdict ``crash`` or ``timeout``, and a fresh worker goes on with the rest.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import platform
 import queue
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,10 +25,11 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance import known
 from rnn_conformance.adapters.base import Description
-from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
+from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, ConfigurationError
 from rnn_conformance.record import Record
 from rnn_conformance.results import Results, Run, new_run
-from rnn_conformance.worker import AdapterRef, build_key, describe, quiet, run_batch
+from rnn_conformance.selection import compile_selection
+from rnn_conformance.worker import AdapterRef, build_key, describe, read_journal, run_batch, start
 
 BATCH = 48
 START_LIMIT = 300.0
@@ -75,7 +78,7 @@ class Outcome:
     """What came of a run."""
 
     runs: list[Run] = field(default_factory=list)
-    unavailable: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, AdapterUnavailable] = field(default_factory=dict)
 
 
 def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
@@ -91,13 +94,13 @@ def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
         yield batch
 
 
-def _pool(workers: int) -> ProcessPool:
+def _pool(workers: int, ref: AdapterRef) -> ProcessPool:
     # Set before the workers start: numerical libraries read these when they are loaded.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=quiet, context=context)
+    return ProcessPool(max_workers=workers, initializer=start, initargs=[ref], context=context)
 
 
 def probe(ref: AdapterRef) -> Description:
@@ -108,7 +111,7 @@ def probe(ref: AdapterRef) -> Description:
     AdapterUnavailable
         When it cannot start, with the reason.
     """
-    with _pool(1) as pool:
+    with _pool(1, ref) as pool:
         return _describe(pool, ref)
 
 
@@ -117,10 +120,8 @@ def _describe(pool: ProcessPool, ref: AdapterRef) -> Description:
         return pool.schedule(describe, args=[ref], timeout=START_LIMIT).result()
     except FutureTimeout:
         raise AdapterUnavailable(f"adapter {ref.name!r} did not start in {START_LIMIT:g} s") from None
-    except ProcessExpired as error:
-        raise AdapterUnavailable(
-            f"adapter {ref.name!r} cannot start: its process died (exit {error.exitcode})"
-        ) from None
+    except (ProcessExpired, BrokenExecutor):
+        raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: its process died") from None
     except AdapterUnavailable:
         raise
     except Exception as error:
@@ -142,10 +143,15 @@ class _AdapterRun:
     ) -> None:
         self.ref, self.options, self.workers = ref, options, workers
         self._sink, self._stop = sink, stop
+        self._numbers = itertools.count()
 
     def __call__(self) -> None:
         try:
-            with _pool(self.workers) as pool:
+            with (
+                tempfile.TemporaryDirectory(prefix="rnn-conformance-") as journals,
+                _pool(self.workers, self.ref) as pool,
+            ):
+                self._journals = Path(journals)
                 try:
                     self._run(pool)
                 finally:
@@ -182,23 +188,50 @@ class _AdapterRun:
                 return
             self._sink.put((self.ref, run, None))
 
-    def _submit(self, pool: ProcessPool, run: Run, cases: list[Case]) -> Future[list[Record]]:
-        arguments = [self.ref, run.dtype, run.device, cases, self.options.data]
-        return pool.schedule(run_batch, args=arguments, timeout=self.options.timeout)
+    def _submit(self, pool: ProcessPool, run: Run, cases: list[Case]) -> _Batch:
+        journal = self._journals / str(next(self._numbers))
+        arguments = [self.ref, run.dtype, run.device, cases, self.options.data, journal]
+        try:
+            future = pool.schedule(run_batch, args=arguments, timeout=self.options.timeout)
+        except RuntimeError as error:  # the pool is broken: a fresh worker died while it started
+            raise AdapterUnavailable(f"adapter {self.ref.name!r} cannot start again: {error}") from error
+        return _Batch(cases, journal, future)
 
     def _run_cases(self, pool: ProcessPool, run: Run, cases: Sequence[Case]) -> None:
-        pending = {self._submit(pool, run, batch): batch for batch in batches(cases)}
+        pending = [self._submit(pool, run, batch) for batch in batches(cases)]
         while pending and not self._stop.is_set():
-            done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                batch = pending.pop(future)
-                failure = _failure(future, self.options.timeout)
-                if failure is None:
-                    self._sink.put((self.ref, run, future.result()))
-                elif len(batch) == 1:
-                    self._sink.put((self.ref, run, [Record.failure(batch[0], *failure)]))
-                else:  # find the case at fault
-                    pending |= {self._submit(pool, run, [case]): [case] for case in batch}
+            wait([batch.future for batch in pending], timeout=0.2, return_when=FIRST_COMPLETED)
+            for batch in [b for b in pending if b.future.done()]:
+                pending.remove(batch)
+                rest = self._settle(run, batch)
+                if rest:
+                    pending.append(self._submit(pool, run, rest))
+                batch.journal.unlink(missing_ok=True)
+
+    def _settle(self, run: Run, batch: _Batch) -> list[Case]:
+        """Hand on a finished batch's records; returns the cases that are still to do after a failure."""
+        failure = _failure(batch.future, self.options.timeout)
+        if failure is None:
+            self._sink.put((self.ref, run, batch.future.result()))
+            return []
+        records = read_journal(batch.journal)
+        rest = batch.cases[len(records) :]
+        verdict, message = failure
+        # A case that began late in the batch has not had its time yet: it comes first in the next one.
+        if rest and (verdict != "timeout" or not records):
+            records.append(Record.failure(rest[0], verdict, message))
+            rest = rest[1:]
+        self._sink.put((self.ref, run, records))
+        return rest
+
+
+@dataclass
+class _Batch:
+    """Cases under way in a worker, and the journal of those it has finished."""
+
+    cases: list[Case]
+    journal: Path
+    future: Future[list[Record]]
 
 
 def _failure(future: Future[list[Record]], timeout: float) -> tuple[str, str] | None:
@@ -238,8 +271,9 @@ def _plan(
 ) -> list[tuple[Run, list[Case]]]:
     """The runs of an adapter, one per dtype, with the cases that are still to do."""
     plan = []
+    matches = compile_selection(options.selection) if options.selection else lambda case, dtype: True
     for dtype in options.dtypes:
-        cases = [c for c in options.cases if dtype in c.dtypes]
+        cases = [c for c in options.cases if dtype in c.dtypes and matches(c, dtype)]
         run = new_run(
             fixtures=options.fixtures,
             tier=options.tier,
@@ -284,9 +318,11 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                 match sink.get():
                     case (AdapterRef() as ref, Description() as what, queue.Queue() as answer):
                         if options.device not in what.devices:
-                            reason = f"adapter {ref.name!r} has no device {options.device!r}, only {', '.join(what.devices)}"
+                            reason = AdapterNotInstalled(
+                                f"adapter {ref.name!r} has no device {options.device!r}, only {', '.join(what.devices)}"
+                            )
                             outcome.unavailable[ref.name] = reason
-                            progress.adapter_failed(ref, reason)
+                            progress.adapter_failed(ref, str(reason))
                             answer.put([])
                             continue
                         declared[ref.name] = known.load(ref.name, what.version)
@@ -303,7 +339,7 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                         progress.records(ref, len(records))
                     case (AdapterRef() as ref, AdapterUnavailable() as error):
                         left -= 1
-                        outcome.unavailable[ref.name] = str(error)
+                        outcome.unavailable[ref.name] = error
                         progress.adapter_failed(ref, str(error))
                     case (AdapterRef(), BaseException() as error):
                         raise error

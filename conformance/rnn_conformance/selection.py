@@ -14,7 +14,7 @@ from typing import Any
 
 import boolean
 from rnn_fixtures.case import Case
-from rnn_fixtures.domain import spell
+from rnn_fixtures.domain import domain, spell
 
 from rnn_conformance.errors import ConfigurationError
 
@@ -65,13 +65,19 @@ def compile_selection(expression: str) -> Predicate:
     Raises
     ------
     ConfigurationError
-        When the expression does not parse.
+        When the expression does not parse, or names an unknown key.
     """
     try:
         tree = _ALGEBRA.parse(expression)
+        terms = [symbol.obj for symbol in tree.symbols]
     except (boolean.ParseError, TypeError) as error:
         raise ConfigurationError(
             f"cannot read the selection {expression!r}: {error}; write words and key=value terms "
             "with and, or, not and parentheses"
         ) from error
+    known = {"dtype", "clause", "id", "layer", "family", "tier", *domain().arguments}
+    for term in terms:
+        key, equals, _ = term.partition("=")
+        if equals and key not in known:
+            raise ConfigurationError(f"the selection {expression!r} names the unknown argument {key!r}")
     return lambda case, dtype: _evaluate(tree, case, dtype)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import os
+import pickle
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,7 @@ from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
 from rnn_conformance.adapters.base import DTYPES, Adapter, Description, LayerSpec, Model, Unsupported
-from rnn_conformance.errors import AdapterUnavailable
+from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
 from rnn_conformance.record import Record
 from rnn_conformance.verdict import judge
 
@@ -35,10 +37,15 @@ class AdapterRef:
     target: str
 
 
-def quiet() -> None:
-    """Prepare a fresh process: frameworks' chatter goes to stderr, a crash leaves a trace there."""
+def start(ref: AdapterRef) -> None:
+    """Prepare a fresh process: frameworks' chatter goes to stderr, a crash leaves a trace there.
+
+    The adapter starts here, outside any case's time; if it cannot, the first task says why.
+    """
     os.dup2(2, 1)
     faulthandler.enable()
+    with suppress(AdapterUnavailable):
+        adapter(ref)
 
 
 @cache
@@ -60,7 +67,7 @@ def adapter(ref: AdapterRef) -> Adapter:
             hint = f"install it with: pip install 'rnn-conformance[{ref.name}]'"
         else:
             hint = "is its package installed, or its module in this folder?"
-        raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: {error}; {hint}") from error
+        raise AdapterNotInstalled(f"adapter {ref.name!r} cannot start: {error}; {hint}") from error
     except Exception as error:
         raise AdapterUnavailable(
             f"adapter {ref.name!r} cannot start: {type(error).__name__}: {error}"
@@ -130,6 +137,7 @@ class _Models:
         if self._model is None:
             raise RuntimeError("the build of this layer failed for an earlier case of the same arguments")
         if case.weights != self._weights:
+            self._weights = None  # stays so when setting fails half-way
             kind = DTYPES[self._dtype]
             self._model.set_weights(
                 {name: self._store.exact(ref).astype(kind) for name, ref in case.weights.items()}
@@ -164,6 +172,10 @@ def _run_case(models: _Models, case: Case, store: Store, dtype: str) -> Record:
             "refused",
             f"{type(error).__name__}: {text[:400]} ({Path(last.filename).name}:{last.lineno})",
         )
+    if not isinstance(outputs, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in outputs):
+        return Record.failure(
+            case, "protocol", f"the adapter returned {type(outputs).__name__}, not a list of NumPy arrays"
+        )
     verdict = judge(case, outputs, store, dtype)
     record = Record.of(case, verdict, mode=model.mode, path=model.path)
     if verdict.verdict == "value":
@@ -174,15 +186,32 @@ def _run_case(models: _Models, case: Case, store: Store, dtype: str) -> Record:
     return record
 
 
-def run_batch(ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path) -> list[Record]:
-    """Run cases in order; every case gets a record, whatever its adapter raises."""
+def run_batch(
+    ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path, journal: Path | None = None
+) -> list[Record]:
+    """Run cases in order; every case gets a record, whatever its adapter raises.
+
+    Each record is also appended to ``journal`` at once, so that what is done survives the process.
+    """
     instance = adapter(ref)
     store = _store(data)
     models = _Models(instance, store, dtype, device)
     records = []
-    for case in cases:
-        started = time.perf_counter()
-        record = _run_case(models, case, store, dtype)
-        record.seconds = time.perf_counter() - started
-        records.append(record)
+    with open(os.devnull if journal is None else journal, "ab", buffering=0) as file:
+        for case in cases:
+            started = time.perf_counter()
+            record = _run_case(models, case, store, dtype)
+            record.seconds = time.perf_counter() - started
+            records.append(record)
+            file.write(pickle.dumps(record))
+    return records
+
+
+def read_journal(journal: Path) -> list[Record]:
+    """The records that a worker wrote before it died."""
+    records: list[Record] = []
+    if journal.is_file():
+        with journal.open("rb") as file, suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                records.append(pickle.load(file))
     return records

@@ -116,6 +116,13 @@ class NoStart(Broken):
         raise OSError("no licence server")
 
 
+class SlowStartAndHang(Broken):
+    fault = "hang"
+
+    def __init__(self) -> None:
+        time.sleep(2.5)
+
+
 class DiesAtStart(Broken):
     def __init__(self) -> None:
         os._exit(9)

@@ -64,7 +64,7 @@ def test_every_command_has_help(command: str) -> None:
         (["run", "--adapter", "pytorch"], 2, "unknown adapter 'pytorch'"),
         (["run", "--tier", "huge"], 2, "'huge' is not one of"),
         (["run", "--tier", "full"], 2, "tier 'full' is not part of this version"),
-        (["run", "--select", "nothing=matches"], 5, "no case of tier core matches"),
+        (["run", "--select", "mask=nothing"], 5, "no case of tier core matches"),
         (["run", "--select", "(("], 2, "cannot read the selection"),
         (
             ["run", "--adapter", "numpy", "--device", "cuda:0", "--tier", "smoke", "--out", "{tmp}"],
@@ -80,6 +80,8 @@ def test_every_command_has_help(command: str) -> None:
         (["merge", "{tmp}", "--out", "{tmp}/x"], 2, "holds no results"),
         (["schema", "nonsense"], 2, "unknown schema 'nonsense'"),
         (["shapes", "LSTM", "--units", "0", "--features", "3"], 2, "--units"),
+        (["shapes", "LSTM", "--units", "2", "--features", "3", "--batch", "²"], 2, "--batch"),
+        (["run", "--tier", "smoke", "--out", "/proc/nowhere"], 2, "/proc/nowhere"),
         (["frobnicate"], 2, "No such command"),
     ],
 )

@@ -197,6 +197,10 @@ class _Recurrent:
         if self.features is None:
             self.build(inputs.shape)
         weights = self._require_weights()
+        if self.dtype is not None:  # SHAPE-7
+            weights = {name: np.asarray(array, self.dtype) for name, array in weights.items()}
+            if initial_state is not None:
+                initial_state = [np.asarray(state, self.dtype) for state in initial_state]
         if self.time_major:
             inputs = np.swapaxes(inputs, 0, 1)
             mask = None if mask is None else np.swapaxes(mask, 0, 1)

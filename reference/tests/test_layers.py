@@ -177,5 +177,5 @@ def test_bad_weights() -> None:
 @pytest.mark.parametrize("activation", sorted(rnn_reference.layers.activations.ACTIVATIONS))
 def test_dtype_is_kept(dtype: Any, activation: str) -> None:  # SHAPE-7
     layer = GRU(2, activation=activation, dtype=dtype, return_state=True)
-    layer.set_weights([np.full(s, 0.25, dtype) for s in [(3, 6), (2, 6), (2, 6)]])
+    layer.set_weights([np.full(s, 0.25) for s in [(3, 6), (2, 6), (2, 6)]])
     assert {a.dtype for a in layer(np.ones((1, 2, 3)))} == {np.dtype(dtype)}

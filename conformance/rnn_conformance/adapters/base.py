@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -127,8 +127,6 @@ class Adapter(ABC):
     Importing the module, or constructing the class, imports the framework; an ``ImportError`` there means
     that the adapter cannot run here.
     """
-
-    extra: ClassVar[str | None] = None
 
     @abstractmethod
     def describe(self) -> Description:

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 from rnn_reference import layouts
 
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, require
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
 from rnn_conformance.composition import pack, select_outputs
 
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -55,8 +55,6 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 class FlaxNnxAdapter(Adapter):
     """``flax.nnx`` under ``jax.jit``."""
-
-    extra = "jax"
 
     def __init__(self) -> None:
         self._compiled: dict[Any, tuple[nnx.RNN, Any]] = {}
@@ -176,8 +174,6 @@ class _FlaxModel(Model):
             if a["go_backwards"]:
                 inputs, mask = inputs[:, ::-1], mask[:, ::-1]
             packed = pack(inputs, mask)
-            if not packed.lengths.all():
-                raise Unsupported("seq_lengths of nnx.RNN must be at least 1", "MASK-6")
             inputs, lengths = packed.inputs, jnp.asarray(packed.lengths)
         with jax.default_device(_device(self._spec.device)):
             final, outputs = self._compiled(self._state, jnp.asarray(inputs), carry, lengths)

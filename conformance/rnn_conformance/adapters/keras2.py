@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,6 @@ KNOWN = frozenset(
 class Keras2Adapter(Adapter):
     """``tf_keras.layers``."""
 
-    extra = "tf-keras"
-
     def describe(self) -> Description:
         """tf_keras's version, TensorFlow's devices."""
         return Description(
@@ -45,9 +44,10 @@ class Keras2Adapter(Adapter):
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
         size = spec.size
         shape = (size.T, size.B, size.F) if arguments["time_major"] else (size.B, size.T, size.F)
-        with setup.tf.device(setup.tf_device(spec.device)):
+        on_device = partial(setup.tf.device, setup.tf_device(spec.device))
+        with on_device():
             layer = getattr(tf_keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
-            return KerasModel(layer, shape, setup.tf.convert_to_tensor, _to_numpy)
+            return KerasModel(layer, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

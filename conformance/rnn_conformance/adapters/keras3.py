@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,6 @@ NAMES: dict[str, str] = {}
 
 class Keras3Adapter(Adapter):
     """``keras.layers`` with the TensorFlow backend."""
-
-    extra = "keras"
 
     def describe(self) -> Description:
         """Keras's version, TensorFlow's devices."""
@@ -47,14 +46,11 @@ class Keras3Adapter(Adapter):
                 "ACT-HARD-SIGMOID-KERAS2",
             )
         size = spec.size
-        with keras.device(spec.device.replace("cuda", "gpu")):
+        on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
+        with on_device():
             layer = getattr(keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
-            return KerasModel(
-                layer,
-                (size.B, size.T, size.F),
-                keras.ops.convert_to_tensor,
-                _to_numpy,
-            )
+            shape = (size.B, size.T, size.F)
+            return KerasModel(layer, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

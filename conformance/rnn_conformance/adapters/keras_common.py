@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def layer_arguments(arguments: Mapping[str, Any], names: Mapping[str, str]) -> d
 
 
 class KerasModel(Model):
-    """A Keras layer, called eagerly."""
+    """A Keras layer, called eagerly; ``on_device`` makes the scope in which everything runs."""
 
     def __init__(
         self,
@@ -31,12 +32,15 @@ class KerasModel(Model):
         input_shape: tuple[int, ...],
         to_tensor: Callable[[np.ndarray], Any],
         to_numpy: Callable[[Any], np.ndarray],
+        on_device: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         layer.build(input_shape)
+        self._on_device = on_device
         self._layer, self._to_tensor, self._to_numpy = layer, to_tensor, to_numpy
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        self._layer.set_weights(list(weights.values()))
+        with self._on_device():
+            self._layer.set_weights(list(weights.values()))
 
     def call(
         self,
@@ -44,10 +48,11 @@ class KerasModel(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
-        keywords: dict[str, Any] = {}
-        if mask is not None:
-            keywords["mask"] = self._to_tensor(mask)
-        if initial_state is not None:
-            keywords["initial_state"] = [self._to_tensor(state) for state in initial_state]
-        result = self._layer(self._to_tensor(inputs), **keywords)
-        return [self._to_numpy(a) for a in (result if isinstance(result, (list, tuple)) else [result])]
+        with self._on_device():
+            keywords: dict[str, Any] = {}
+            if mask is not None:
+                keywords["mask"] = self._to_tensor(mask)
+            if initial_state is not None:
+                keywords["initial_state"] = [self._to_tensor(state) for state in initial_state]
+            result = self._layer(self._to_tensor(inputs), **keywords)
+            return [self._to_numpy(a) for a in (result if isinstance(result, (list, tuple)) else [result])]

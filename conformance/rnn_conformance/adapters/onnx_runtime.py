@@ -17,6 +17,7 @@ from rnn_conformance.composition import pack, select_outputs
 OPSET, IR_VERSION = 14, 8
 # The operator's function list: specification name to ONNX name, alpha, beta.
 ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
+    "celu": ("Elu", 1.0, None),  # equal at alpha = 1 (ACT-CELU)
     "elu": ("Elu", 1.0, None),
     "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
     "hard_sigmoid_keras2": ("HardSigmoid", 0.2, 0.5),
@@ -27,16 +28,16 @@ ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
     "sigmoid": ("Sigmoid", None, None),
     "softplus": ("Softplus", None, None),
     "softsign": ("Softsign", None, None),
+    "sparse_sigmoid": ("HardSigmoid", 0.5, 0.5),
     "tanh": ("Tanh", None, None),
 }
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 
 
 class OnnxRuntimeAdapter(Adapter):
     """An inference session per set of weights, which are initializers, as in exported models."""
-
-    extra = "onnxruntime"
 
     def describe(self) -> Description:
         """onnxruntime's version and providers."""
@@ -52,6 +53,7 @@ class OnnxRuntimeAdapter(Adapter):
                 "bfloat16": "ONNX Runtime has no bfloat16 kernel for LSTM and GRU",
             },
             packages={"onnx": onnx.__version__, "numpy": np.__version__},
+            notes=("the CPU provider computes float16 in float32, between casts", "TF32 is switched off"),
         )
 
     def build(self, spec: LayerSpec) -> Model:
@@ -67,7 +69,10 @@ class _OnnxModel(Model):
     def __init__(self, spec: LayerSpec) -> None:
         self._spec = spec
         self._session: Any = None
-        self.path = PROVIDERS[spec.device.partition(":")[0]]
+        self._kind = spec.device.partition(":")[0]
+        self.path = PROVIDERS[self._kind]
+        if self._kind == "cpu" and spec.dtype == "float16":
+            self.path += " (float32 between casts)"
         # direction=reverse gives input order, and reverses lengths instead of masks (DIR-3).
         self._reverse = bool(spec.arguments["go_backwards"]) and not spec.has_mask
 
@@ -76,8 +81,12 @@ class _OnnxModel(Model):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        if self._kind != "cpu":  # a silent fallback would be reported under the wrong device
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         self._session = onnxruntime.InferenceSession(
-            self._model(tensors).SerializeToString(), options, providers=[self.path]
+            self._model(tensors).SerializeToString(),
+            options,
+            providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])],
         )
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:

@@ -13,6 +13,8 @@ __all__ = ["NOTES", "devices", "tf", "tf_device"]
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 tf.config.experimental.enable_tensor_float_32_execution(False)
+for _gpu in tf.config.list_physical_devices("GPU"):
+    tf.config.experimental.set_memory_growth(_gpu, True)  # workers share a device
 NOTES = ("TF32 is switched off",)
 
 

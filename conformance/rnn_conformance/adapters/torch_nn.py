@@ -23,14 +23,12 @@ torch.backends.cudnn.deterministic = True
 class TorchAdapter(Adapter):
     """``torch.nn`` layers in inference mode."""
 
-    extra = "torch"
-
     def describe(self) -> Description:
         """torch's version and devices."""
         cuda = range(torch.cuda.device_count())
         return Description(
             framework="torch",
-            version=torch.__version__,
+            version=str(torch.__version__),  # a str subclass that would make the parent import torch
             devices=["cpu", *(f"cuda:{n}" for n in cuda)],
             dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
             packages={"numpy": np.__version__},

@@ -39,12 +39,14 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
             ["layer", "strength", "feasible", "covered", "share"],
             rows,
         )
+        click.echo("not counted as an argument: size (its levels meet every other level but activations)")
         click.echo("clauses without a case: " + (", ".join(untested) or "none"))
     else:
         print_json(
             {
                 "schema": "coverage-1",
                 "tier": tier,
+                "not_counted": ["size"],
                 "combinations": [{**vars(c), "missing": c.missing[:50]} for c in counted],
                 "clauses_without_case": untested,
             }

@@ -86,6 +86,9 @@ def _guarded() -> int:
     except BrokenPipeError:  # the reader of a pipe went away
         sys.stderr.close()
         return Exit.EXPECTED
+    except OSError as error:  # an output folder that cannot be written, and the like
+        click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        return Exit.USAGE
     except Exception as error:
         if type(error).__name__ == "DataError":  # imported only by the commands that read golden data
             click.echo(f"error: {error}", err=True)

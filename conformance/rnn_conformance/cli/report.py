@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rnn_conformance import report
+from rnn_conformance.cli.common import format_option, is_pretty, print_json
 
 
 @click.command("report")
@@ -22,7 +23,8 @@ from rnn_conformance import report
 @click.option(
     "--export", type=click.Choice(["json"]), default=None, help="Write this instead of the HTML page."
 )
-def command(folders: tuple[Path, ...], out: Path, export: str | None) -> None:
+@format_option
+def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str | None) -> None:
     """Build the report of the newest runs in one or more results directories, or folders of such."""
     views = report.collect(folders)
     if export == "json":
@@ -36,4 +38,7 @@ def command(folders: tuple[Path, ...], out: Path, export: str | None) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, "utf-8")
-    click.echo(f"open {target}", err=True)
+    if is_pretty(style):
+        click.echo(f"open {target}", err=True)
+    else:
+        print_json({"schema": "report-1", "written": str(target), "runs": len(views)})

@@ -24,7 +24,7 @@ from rnn_conformance.cli.common import (
     selected_cases,
     tier_option,
 )
-from rnn_conformance.errors import AdapterUnavailable, Exit, NothingSelected
+from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
@@ -116,7 +116,12 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core)."
 )
-@click.option("--shard", default="1/1", metavar="I/N", help="Run the I-th of N equal parts.")
+@click.option(
+    "--shard",
+    default="1/1",
+    metavar="I/N",
+    help="Run the I-th of N parts; cases that share a build stay together.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -132,7 +137,11 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
     show_default=True,
     help="Results directory; runs are added to it.",
 )
-@click.option("--resume", is_flag=True, help="Continue the newest unfinished run of the same work.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the newest run of the same work; what has a result is not run again.",
+)
 @data_option
 @format_option
 def command(
@@ -182,17 +191,25 @@ def command(
         with display.bars:
             outcome = runner.execute(refs, options, results, display)
         if not outcome.runs:
-            raise AdapterUnavailable("; ".join(outcome.unavailable.values()))
+            raise AdapterUnavailable("; ".join(str(e) for e in outcome.unavailable.values()))
         entries, bad = _summary(results, outcome)
     _print(entries, outcome, style, out)
-    if names and outcome.unavailable:
+    # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
+    if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):
         return Exit.UNAVAILABLE
     return Exit.UNEXPECTED if bad else Exit.EXPECTED
 
 
 def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | None, out: Path) -> None:
     if not is_pretty(style):
-        print_json({"schema": "run-1", "out": str(out), "runs": entries, "unavailable": outcome.unavailable})
+        print_json(
+            {
+                "schema": "run-1",
+                "out": str(out),
+                "runs": entries,
+                "unavailable": {k: str(v) for k, v in outcome.unavailable.items()},
+            }
+        )
         return
     rows = [
         [

@@ -79,7 +79,7 @@ def side_by_side(
 def _dimension(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
     if value.lower() == "none":
         return None
-    if value.isdigit() and int(value) > 0:
+    if value.isdecimal() and int(value) > 0:
         return int(value)
     raise click.BadParameter(f"{value!r} is neither a positive integer nor None")
 
