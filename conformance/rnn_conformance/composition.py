@@ -31,12 +31,15 @@ class Packed:
     mask: np.ndarray
     right_padded: bool
 
-    def unpack(self, outputs: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
+    def unpack(
+        self, outputs: np.ndarray, *, zero_output_for_mask: bool, zero_padded: bool = True
+    ) -> np.ndarray:
         """Outputs [B, T, U] of the packed steps, back in place, with the outputs of masked steps.
 
-        Outputs of right-padded rows with zeros on the padding are the framework's own, and stay untouched.
+        Where the framework itself puts zeros on the padding (``zero_padded``) and right-padded rows with zeros are
+        wanted, its outputs stay untouched.
         """
-        if self.right_padded and zero_output_for_mask:
+        if self.right_padded and zero_output_for_mask and zero_padded:
             return outputs
         latest = np.cumsum(self.mask, axis=1) - 1
         placed = np.take_along_axis(outputs, np.maximum(latest, 0)[..., None], axis=1)

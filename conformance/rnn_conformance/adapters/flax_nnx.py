@@ -179,7 +179,9 @@ class _FlaxModel(Model):
             final, outputs = self._compiled(self._state, jnp.asarray(inputs), carry, lengths)
         result = np.asarray(outputs)
         if mask is not None:
-            result = packed.unpack(result, zero_output_for_mask=a["zero_output_for_mask"])
+            zero = bool(a["zero_output_for_mask"])
+            # nnx.RNN outputs what the cell computes from the padding.
+            result = packed.unpack(result, zero_output_for_mask=zero, zero_padded=False)
         elif a["time_major"]:
             result = result.swapaxes(0, 1)
         states = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
