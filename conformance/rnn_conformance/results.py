@@ -95,6 +95,13 @@ class Results:
         fresh = not self.path.is_file()
         self._db = sqlite3.connect(self.path)
         try:
+            self._open(fresh)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self, fresh: bool) -> None:
+        try:
             self._db.execute("PRAGMA journal_mode = WAL")
             if fresh:
                 self._db.executescript(_SCHEMA)
