@@ -22,8 +22,20 @@ _KEYWORDS = frozenset(
 )
 
 
-def _reserved(argument: str, value: Any, clause: str) -> None:
-    raise NotImplementedError(f"{argument}={value!r}: reserved by clause {clause} of the specification")
+# Arguments whose semantics are not specified yet. Initializers, and `unit_forget_bias`, decide initial values
+# only: INIT-1 is raised when a layer is called without weights.
+_RESERVED = {
+    "kernel_regularizer": "REG-1",
+    "recurrent_regularizer": "REG-1",
+    "bias_regularizer": "REG-1",
+    "activity_regularizer": "REG-2",
+    "kernel_constraint": "CONS-1",
+    "recurrent_constraint": "CONS-1",
+    "bias_constraint": "CONS-1",
+    "dropout": "DROP-1",
+    "recurrent_dropout": "DROP-2",
+    "stateful": "CARRY-1",
+}
 
 
 class _Recurrent:
@@ -31,66 +43,30 @@ class _Recurrent:
 
     layer: str
 
-    def __init__(
-        self,
-        units: int,
-        activation: str | Activation | None,
-        recurrent_activation: str | Activation | None,
-        use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        recurrent_regularizer: Any,
-        bias_regularizer: Any,
-        activity_regularizer: Any,
-        kernel_constraint: Any,
-        recurrent_constraint: Any,
-        bias_constraint: Any,
-        dropout: float,
-        recurrent_dropout: float,
-        return_sequences: bool,
-        return_state: bool,
-        go_backwards: bool,
-        stateful: bool,
-        time_major: bool,
-        unroll: bool,
-        kwargs: dict[str, Any],
-    ) -> None:
+    def _configure(self, arguments: dict[str, Any]) -> None:
+        """Check and keep a constructor's local names: its arguments, and ``kwargs``."""
+        kwargs = arguments["kwargs"]
+        units = arguments["units"]
         unknown = sorted(set(kwargs) - _KEYWORDS)
         if unknown:
             raise TypeError(f"{self.layer}() got unknown keyword arguments: {', '.join(unknown)}")
         if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
             raise ValueError(f"units must be a positive integer, got {units!r} (WEIGHT-1)")
-        for argument, value, clause in (
-            ("kernel_regularizer", kernel_regularizer, "REG-1"),
-            ("recurrent_regularizer", recurrent_regularizer, "REG-1"),
-            ("bias_regularizer", bias_regularizer, "REG-1"),
-            ("activity_regularizer", activity_regularizer, "REG-2"),
-            ("kernel_constraint", kernel_constraint, "CONS-1"),
-            ("recurrent_constraint", recurrent_constraint, "CONS-1"),
-            ("bias_constraint", bias_constraint, "CONS-1"),
-        ):
-            if value is not None:
-                _reserved(argument, value, clause)
-        if dropout:
-            _reserved("dropout", dropout, "DROP-1")
-        if recurrent_dropout:
-            _reserved("recurrent_dropout", recurrent_dropout, "DROP-2")
-        if stateful:
-            _reserved("stateful", stateful, "CARRY-1")
+        for argument, clause in _RESERVED.items():
+            if arguments[argument]:
+                raise NotImplementedError(
+                    f"{argument}={arguments[argument]!r}: reserved by clause {clause} of the specification"
+                )
         self.units = int(units)
-        self.activation = activations.get(activation)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.recurrent_initializer = recurrent_initializer
-        self.bias_initializer = bias_initializer
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.time_major = time_major
-        self.unroll = unroll
+        self.activation = activations.get(arguments["activation"])
+        self.recurrent_activation = activations.get(arguments["recurrent_activation"])
+        self.use_bias = bool(arguments["use_bias"])
+        self.reset_after = bool(arguments.get("reset_after", False))
+        self.return_sequences = bool(arguments["return_sequences"])
+        self.return_state = bool(arguments["return_state"])
+        self.go_backwards = bool(arguments["go_backwards"])
+        self.time_major = bool(arguments["time_major"])
+        self.unroll = bool(arguments["unroll"])
         self.zero_output_for_mask = bool(kwargs.get("zero_output_for_mask", False))
         self.name = kwargs.get("name") or self.layer.lower()
         self.trainable = bool(kwargs.get("trainable", True))
@@ -107,9 +83,6 @@ class _Recurrent:
             self.build(declared)
         if kwargs.get("weights") is not None:
             self.set_weights(kwargs["weights"])
-
-    def _reset_after(self) -> bool:
-        return False
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Fix the number of features from an input shape with three entries (SHAPE-1, UNROLL-2).
@@ -136,7 +109,7 @@ class _Recurrent:
             self.features,
             self.units,
             use_bias=self.use_bias,
-            reset_after=self._reset_after(),
+            reset_after=self.reset_after,
         )
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -232,7 +205,7 @@ class _Recurrent:
             mask=mask,
             activation=self.activation,
             recurrent_activation=self.recurrent_activation,
-            reset_after=self._reset_after(),
+            reset_after=self.reset_after,
             go_backwards=self.go_backwards,
             zero_output_for_mask=self.zero_output_for_mask,
         )
@@ -317,32 +290,7 @@ class LSTM(_Recurrent):
         unroll: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.unit_forget_bias = unit_forget_bias  # an initial value only (INIT-2)
-        super().__init__(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-            time_major,
-            unroll,
-            kwargs,
-        )
+        self._configure(locals())
 
 
 class GRU(_Recurrent):
@@ -377,32 +325,4 @@ class GRU(_Recurrent):
         reset_after: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.reset_after = reset_after
-        super().__init__(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-            time_major,
-            unroll,
-            kwargs,
-        )
-
-    def _reset_after(self) -> bool:
-        return self.reset_after
+        self._configure(locals())

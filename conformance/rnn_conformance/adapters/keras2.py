@@ -27,14 +27,7 @@ class Keras2Adapter(Adapter):
 
     def describe(self) -> Description:
         """tf_keras's version, TensorFlow's devices."""
-        return Description(
-            framework="tf_keras",
-            version=tf_keras.__version__,
-            devices=setup.devices(),
-            dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
-            packages={"tensorflow": setup.tf.__version__, "numpy": np.__version__},
-            notes=setup.NOTES,
-        )
+        return setup.description("tf_keras", tf_keras.__version__)
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""

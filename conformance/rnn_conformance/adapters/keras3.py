@@ -26,14 +26,7 @@ class Keras3Adapter(Adapter):
 
     def describe(self) -> Description:
         """Keras's version, TensorFlow's devices."""
-        return Description(
-            framework="keras",
-            version=keras.__version__,
-            devices=setup.devices(),
-            dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
-            packages={"tensorflow": setup.tf.__version__, "numpy": np.__version__},
-            notes=setup.NOTES,
-        )
+        return setup.description("keras", keras.__version__)
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""

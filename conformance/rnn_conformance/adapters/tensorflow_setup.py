@@ -6,21 +6,31 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 import tensorflow as tf
 
-__all__ = ["NOTES", "devices", "tf", "tf_device"]
+from rnn_conformance.adapters.base import Description
+
+__all__ = ["description", "tf", "tf_device"]
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 tf.config.experimental.enable_tensor_float_32_execution(False)
 for _gpu in tf.config.list_physical_devices("GPU"):
     tf.config.experimental.set_memory_growth(_gpu, True)  # workers share a device
-NOTES = ("TF32 is switched off",)
 
 
-def devices() -> list[str]:
-    """``cpu`` and ``cuda:N`` as TensorFlow sees them."""
-    return ["cpu", *(f"cuda:{n}" for n in range(len(tf.config.list_physical_devices("GPU"))))]
+def description(framework: str, version: str) -> Description:
+    """A Keras generation on TensorFlow, with the devices that TensorFlow sees."""
+    gpus = range(len(tf.config.list_physical_devices("GPU")))
+    return Description(
+        framework=framework,
+        version=version,
+        devices=["cpu", *(f"cuda:{n}" for n in gpus)],
+        dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
+        packages={"tensorflow": tf.__version__, "numpy": np.__version__},
+        notes=("TF32 is switched off",),
+    )
 
 
 def tf_device(device: str) -> str:
