@@ -100,6 +100,9 @@ def test_framework_that_is_not_installed(tmp_path: Path) -> None:
     for entry in json.loads(done.stdout)["adapters"]:
         if not entry["available"]:
             assert f"pip install 'rnn-conformance[{entry['adapter']}]'" in entry["reason"]
+            shown = cli("doctor", "--adapter", entry["adapter"], "--format", "pretty")
+            assert shown.returncode == 3
+            assert f"'rnn-conformance[{entry['adapter']}]'" in shown.stdout
 
 
 def test_altered_golden_data(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
         assert entry.reason
         SpecifierSet(entry.versions)
         assert any(entry.applies(c, d) for c in cases for d in c.dtypes), f"{entry.id} matches no case"
+        repro = (known.FOLDER / "repros" / f"{adapter}-{entry.id}.py").read_text("utf-8")
+        assert "rnn_" not in repro, "a reproduction stands alone"
+        assert "sys.exit(" in repro
 
 
 def entry(**fields: str) -> known.Known:

@@ -101,11 +101,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """A table on stdout, as wide as the terminal; colours only where they are wanted."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(title=title or None, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        # Text, not markup: "rnn-conformance[torch]" has brackets of its own.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     console.print(table)

@@ -24,7 +24,7 @@ from rnn_conformance.cli.common import (
     selected_cases,
     tier_option,
 )
-from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Exit, NothingSelected
+from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
@@ -191,7 +191,7 @@ def command(
         with display.bars:
             outcome = runner.execute(refs, options, results, display)
         if not outcome.runs:
-            raise AdapterUnavailable("; ".join(str(e) for e in outcome.unavailable.values()))
+            return Exit.UNAVAILABLE  # the reasons have been shown
         entries, bad = _summary(results, outcome)
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
