@@ -21,6 +21,9 @@ from rnn_conformance.composition import pack, select_outputs
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
+# XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
+COMPILATIONS_KEPT = 512
+
 # The specification's activations as jax.nn and jax.numpy have them; the others are not in JAX.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "celu": jax.nn.celu,
@@ -88,6 +91,9 @@ class FlaxNnxAdapter(Adapter):
             not masked and a["go_backwards"],
             not masked and a["time_major"],
         )
+        if len(self._compiled) >= COMPILATIONS_KEPT:
+            self._compiled.clear()
+            jax.clear_caches()
         if key not in self._compiled:
             with jax.default_device(_device(spec.device)):
                 rnn = _layer(spec)
