@@ -16,7 +16,6 @@ from rnn_conformance.adapters.base import DTYPES
 
 DISCREPANCIES = ("value", "shape", "dtype", "accepted", "refused", "nondeterministic")
 FAILURES = ("crash", "timeout", "protocol")
-VERDICTS = ("pass", *DISCREPANCIES, *FAILURES, "unsupported")
 
 
 @dataclass(frozen=True)
