@@ -1,4 +1,4 @@
-"""What users write around a framework's layer: packing the valid steps of a masked batch, and unpacking.
+"""What users write around a framework's layer: packing the valid steps of a masked batch, carrying states.
 
 Frameworks that know lengths but no masks run the valid steps of each row, moved to the front (MASK-7); the
 outputs are then put back to their places, repeated or zeroed on masked steps (MASK-3 to MASK-5). No
@@ -7,10 +7,12 @@ recurrence happens here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,34 @@ def select_outputs(
     elif time_major:
         outputs = outputs.swapaxes(0, 1)
     return [outputs, *states] if return_state else [outputs]
+
+
+class Carrying(Model):
+    """A layer without a memory whose user passes each call's final state to the next (CARRY-1)."""
+
+    mode = "composed"
+
+    def __init__(self, build: Callable[[LayerSpec], Model], spec: LayerSpec) -> None:
+        arguments = dict(spec.arguments) | {"stateful": False, "return_state": True}
+        self._spec = spec
+        self._model = build(replace(spec, arguments=arguments, has_initial_state=True))
+        self._states: list[np.ndarray] | None = None
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._model.set_weights(weights)
+
+    def reset_states(self) -> None:
+        self._states = None
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        spec = self._spec
+        zero = np.zeros((spec.size.B, spec.size.U), DTYPES[spec.dtype])
+        states = initial_state or self._states or [zero] * spec.state_count
+        output, *self._states = self._model.call(inputs, mask, states)
+        self.path = self._model.path
+        return [output, *self._states] if spec.arguments["return_state"] else [output]

@@ -25,11 +25,12 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance import known
 from rnn_conformance.adapters.base import Description
+from rnn_conformance.bench import build_key
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, ConfigurationError
 from rnn_conformance.record import Record
 from rnn_conformance.results import Results, Run, new_run
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import AdapterRef, build_key, describe, read_journal, run_batch, start
+from rnn_conformance.worker import AdapterRef, describe, read_journal, run_batch, start
 
 BATCH = 48
 START_LIMIT = 300.0

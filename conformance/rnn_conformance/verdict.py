@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-from rnn_fixtures.case import Case
 from rnn_fixtures.precision import LIMIT, UNIT
-from rnn_fixtures.store import Expected, Store
+from rnn_fixtures.store import Expected
 
 from rnn_conformance.adapters.base import DTYPES
 
@@ -35,34 +34,29 @@ def _smallest_normal(dtype: str) -> float:
 
 
 def measure(actual: np.ndarray, expected: np.ndarray, sensitivity: np.ndarray, dtype: str) -> np.ndarray:
-    """z of every element (PREC-2); exact equality is demanded where S = 0."""
+    """z of every element (PREC-2); exact equality is demanded where S = 0, NaN where NaN is expected (PREC-6)."""
     s = sensitivity.astype(np.float64)
     allowed = np.where(s > 0, UNIT[dtype] * s + _smallest_normal(dtype), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(actual - expected) / allowed
-    z = np.where(actual == expected, 0.0, z)
-    return np.where(np.isfinite(actual), z, np.inf)
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    return np.where(same, 0.0, np.where(np.isfinite(actual) & np.isfinite(expected), z, np.inf))
 
 
-def _time_axis(case: Case) -> int | None:
-    if not case.argument("return_sequences"):
-        return None
-    return 0 if case.argument("time_major") else 1
-
-
-def _locate(name: str, z: np.ndarray, actual: np.ndarray, golden: Expected, case: Case) -> dict[str, Any]:
+def _locate(
+    name: str, z: np.ndarray, actual: np.ndarray, golden: Expected, axis: int | None
+) -> dict[str, Any]:
     index = tuple(int(k) for k in np.unravel_index(int(np.argmax(z)), z.shape))
     where: dict[str, Any] = {
         "output": name,
         "index": list(index),
         "got": number(float(actual[index])),
-        "expected": float(golden.value[index]),
+        "expected": number(float(golden.value[index])),
         "sensitivity": float(golden.sensitivity[index]),
         "differing": int((z > LIMIT).sum()),
         "elements": int(z.size),
     }
-    axis = _time_axis(case)
-    if name == "output" and axis is not None:
+    if axis is not None:
         others = tuple(k for k in range(z.ndim) if k != axis)
         steps = np.flatnonzero((z > LIMIT).any(axis=others))
         where["first_step"] = int(steps[0]) if steps.size else None
@@ -74,47 +68,39 @@ def number(value: float) -> float | str:
     return value if np.isfinite(value) else str(value)
 
 
-def judge(case: Case, outputs: Sequence[np.ndarray], store: Store, dtype: str) -> Verdict:
-    """Compare what came out with what the case expects."""
-    names = list(case.expected)
-    if len(outputs) != len(names):
-        return Verdict(
-            "shape", message=f"{len(outputs)} arrays were returned, expected {len(names)}: {', '.join(names)}"
-        )
-    golden = {name: store.expected(ref) for name, ref in case.expected.items()}
-    arrays: Mapping[str, np.ndarray] = {
-        name: np.asarray(array) for name, array in zip(names, outputs, strict=True)
-    }
-    for name, array in arrays.items():
-        if array.shape != golden[name].value.shape:
-            expected = golden[name].value.shape
-            return Verdict("shape", message=f"{name} has shape {array.shape}, expected {expected} (SHAPE-4)")
-    for name, array in arrays.items():
+def compare(
+    expected: Mapping[str, Expected],
+    actual: Mapping[str, np.ndarray],
+    dtype: str,
+    time_axes: Mapping[str, int | None] | None = None,
+) -> Verdict:
+    """Compare named arrays with golden ones: shapes, then dtypes, then values."""
+    for name, array in actual.items():
+        wanted = expected[name].value.shape
+        if array.shape != wanted:
+            return Verdict("shape", message=f"{name} has shape {array.shape}, expected {wanted} (SHAPE-4)")
+    for name, array in actual.items():
         if array.dtype != DTYPES[dtype]:
             return Verdict("dtype", message=f"{name} has dtype {array.dtype}, expected {dtype} (SHAPE-7)")
-    return _judge_values(case, arrays, golden, dtype)
-
-
-def _judge_values(
-    case: Case, arrays: Mapping[str, np.ndarray], golden: Mapping[str, Expected], dtype: str
-) -> Verdict:
     worst, worst_strict, error, where = 0.0, 0.0, 0.0, None
-    for name, array in arrays.items():
-        actual, expected = array.astype(np.float64), golden[name]
-        z = measure(actual, expected.value, expected.sensitivity, dtype)
-        strict = measure(actual, expected.value, expected.sensitivity_strict, dtype)
-        gap = np.where(np.isfinite(actual), np.abs(actual - expected.value), np.inf)
+    for name, array in actual.items():
+        value, golden = array.astype(np.float64), expected[name]
+        z = measure(value, golden.value, golden.sensitivity, dtype)
+        strict = measure(value, golden.value, golden.sensitivity_strict, dtype)
+        with np.errstate(invalid="ignore"):
+            gap = np.where(z == 0, 0.0, np.abs(value - golden.value))
+        gap = np.where(np.isnan(gap), np.inf, gap)
         worst_strict = max(worst_strict, float(strict.max(initial=0.0)))
         error = max(error, float(gap.max(initial=0.0)))
         largest = float(z.max(initial=0.0))
-        if where is None or largest > worst:
-            worst, where = largest, _locate(name, z, actual, expected, case)
+        if z.size and (where is None or largest > worst):
+            worst, where = largest, _locate(name, z, value, golden, (time_axes or {}).get(name))
     if worst <= LIMIT:
         return Verdict("pass", worst, worst_strict, error, where)
     assert where is not None
     step = where.get("first_step")
     message = (
-        f"{where['output']}{where['index']} is {where['got']}, expected {where['expected']:.9g}: "
+        f"{where['output']}{where['index']} is {where['got']}, expected {where['expected']}: "
         f"z = {worst:.3g} (limit {LIMIT:g}); {where['differing']} of {where['elements']} elements differ"
         + (f", first at step {step}" if step is not None else "")
     )

@@ -31,6 +31,9 @@ class _BrokenModel(Model):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._model.set_weights(weights)
 
+    def reset_states(self) -> None:
+        self._model.reset_states()
+
     def call(
         self, inputs: np.ndarray, mask: np.ndarray | None, initial_state: Sequence[np.ndarray] | None
     ) -> list[Any]:

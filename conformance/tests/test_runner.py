@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from rnn_conformance import runner
+from rnn_conformance.bench import build_key
 from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import AdapterRef, build_key
+from rnn_conformance.worker import AdapterRef
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
@@ -30,7 +31,7 @@ def fakes_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     chosen = compile_selection(
-        "lstm and unroll=true and return_state=true and (mask=right or mask=left) and size=base and activation=tanh and recurrent_activation=sigmoid and use_bias=true"
+        "family=forward and lstm and unroll=true and return_state=true and (mask=right or mask=left) and size=base and activation=tanh and recurrent_activation=sigmoid and use_bias=true"
     )
     return [c for c in Store().cases() if chosen(c, "float32")]
 
@@ -76,10 +77,10 @@ def verdicts(folder: Path, name: str, cases: list[Case], **changes: Any) -> dict
         ("Declared", "unsupported", "lengths are not implemented"),
         ("Value", "value", "z = "),
         ("NotANumber", "value", "is nan"),
-        ("Noise", "nondeterministic", "two identical calls differ"),
+        ("Noise", "nondeterministic", "two identical runs differ"),
         ("Shape", "shape", "output has shape"),
         ("Dtype", "dtype", "float64, expected float32"),
-        ("Count", "shape", "5 arrays were returned, expected 3: output, h, c"),
+        ("Count", "shape", "returned 5 arrays, expected 3: output, h, c"),
     ],
 )
 def test_a_misbehaving_adapter_costs_its_own_cases_a_verdict(

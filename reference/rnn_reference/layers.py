@@ -34,7 +34,6 @@ _RESERVED = {
     "bias_constraint": "CONS-1",
     "dropout": "DROP-1",
     "recurrent_dropout": "DROP-2",
-    "stateful": "CARRY-1",
 }
 
 
@@ -68,6 +67,9 @@ class _Recurrent:
         self.time_major = bool(arguments["time_major"])
         self.unroll = bool(arguments["unroll"])
         self.zero_output_for_mask = bool(kwargs.get("zero_output_for_mask", False))
+        self.stateful = bool(arguments["stateful"])
+        self._batch: int | None = None
+        self._carried: tuple[Any, ...] | None = None
         self.name = kwargs.get("name") or self.layer.lower()
         self.trainable = bool(kwargs.get("trainable", True))
         self.dtype = None if kwargs.get("dtype") is None else np.dtype(kwargs["dtype"])
@@ -97,7 +99,10 @@ class _Recurrent:
             raise ValueError(f"the feature length must be known, got {tuple(input_shape)} (SHAPE-1)")
         if self.unroll and input_shape[0 if self.time_major else 1] is None:
             raise ValueError("unroll=True needs a fixed number of time steps (UNROLL-2)")
-        self.features = input_shape[-1]
+        batch = input_shape[1 if self.time_major else 0]
+        if self.stateful and batch is None:
+            raise ValueError("stateful=True needs a known batch size: give batch_input_shape (CARRY-7)")
+        self.features, self._batch = input_shape[-1], batch
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -167,7 +172,7 @@ class _Recurrent:
         if self.dtype is not None:
             inputs = np.asarray(inputs, self.dtype)
         shapes.check_input(inputs.shape, self.features)
-        if self.features is None:
+        if self.features is None or (self.stateful and self._batch is None):
             self.build(inputs.shape)
         weights = self._require_weights()
         if self.dtype is not None:  # SHAPE-7
@@ -197,7 +202,11 @@ class _Recurrent:
                     raise ValueError(
                         f"initial state {name} must have shape {(batch, self.units)}, got {state.shape} (STATE-2)"
                     )
-        return forward(
+        if self.stateful:
+            if batch != self._batch:
+                raise ValueError(f"a stateful layer of batch {self._batch} was called with {batch} (CARRY-7)")
+            states = self._carried if states is None else states
+        result = forward(
             self.layer,
             inputs,
             weights,
@@ -209,6 +218,21 @@ class _Recurrent:
             go_backwards=self.go_backwards,
             zero_output_for_mask=self.zero_output_for_mask,
         )
+        if self.stateful:
+            self._carried = result.states
+        return result
+
+    def reset_states(self) -> None:
+        """Carry zeros into the next call (CARRY-2).
+
+        Raises
+        ------
+        ValueError
+            When the layer is not stateful.
+        """
+        if not self.stateful:
+            raise ValueError(f"{self.name} is not stateful: it has no state to reset (CARRY-5)")
+        self._carried = None
 
     def __call__(
         self,
@@ -227,7 +251,7 @@ class _Recurrent:
         training : bool, optional
             Changes nothing without dropout (DROP-1).
         initial_state : sequence of arrays [B, U], optional
-            LSTM [h, c], GRU [h]; zeros when absent (STATE-1, STATE-2).
+            LSTM [h, c], GRU [h]; when absent zeros, or with ``stateful`` what the last call left (STATE-1, CARRY-1).
 
         Returns
         -------

@@ -120,6 +120,10 @@ class Model(ABC):
     ) -> list[np.ndarray]:
         """Run the layer: [output] or [output, *states], as tf.keras returns them (VIEW-1 to VIEW-3)."""
 
+    def reset_states(self) -> None:
+        """Forget the state carried from earlier calls (CARRY-2); for layers built with ``stateful``."""
+        raise Unsupported("the adapter's layers carry no state from call to call", "CARRY-1")
+
 
 class Adapter(ABC):
     """One framework's recurrent layers.

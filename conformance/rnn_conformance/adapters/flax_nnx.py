@@ -17,7 +17,7 @@ from flax import nnx
 from rnn_reference import layouts
 
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.composition import pack, select_outputs
+from rnn_conformance.composition import Carrying, pack, select_outputs
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -76,6 +76,8 @@ class FlaxNnxAdapter(Adapter):
     def build(self, spec: LayerSpec) -> Model:
         """A cell under ``nnx.RNN``; models that differ only in what they return share a compilation."""
         a = spec.arguments
+        if a.get("stateful"):
+            return Carrying(self.build, spec)
         for name in ("activation", "recurrent_activation"):
             require(a[name] in ACTIVATIONS, f"jax.nn has no {a[name]}", "ACT-1")
         require(

@@ -42,6 +42,13 @@ class KerasModel(Model):
         with self._on_device():
             self._layer.set_weights(list(weights.values()))
 
+    def reset_states(self) -> None:
+        with self._on_device():
+            reset = (
+                "reset_state" if hasattr(self._layer, "reset_state") else "reset_states"
+            )  # Keras 3, Keras 2
+            getattr(self._layer, reset)()
+
     def call(
         self,
         inputs: np.ndarray,

@@ -45,6 +45,9 @@ class _NumpyModel(Model):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._layer.set_weights(list(weights.values()))
 
+    def reset_states(self) -> None:
+        self._layer.reset_states()
+
     def call(
         self,
         inputs: np.ndarray,

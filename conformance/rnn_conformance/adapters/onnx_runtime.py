@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rnn_reference import layouts
 
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.composition import pack, select_outputs
+from rnn_conformance.composition import Carrying, pack, select_outputs
 
 OPSET, IR_VERSION = 14, 8
 # The operator's function list: specification name to ONNX name, alpha, beta.
@@ -59,6 +59,8 @@ class OnnxRuntimeAdapter(Adapter):
     def build(self, spec: LayerSpec) -> Model:
         """The operator's attributes from the case's arguments."""
         a = spec.arguments
+        if a.get("stateful"):
+            return Carrying(self.build, spec)
         for name in ("activation", "recurrent_activation"):
             require(a[name] in ACTIVATIONS, f"ONNX LSTM and GRU have no activation {a[name]}", "ACT-1")
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
@@ -148,10 +150,12 @@ class _OnnxModel(Model):
                 self.mode = "composed"
             inputs, feeds["lengths"] = packed.inputs, packed.lengths.astype(np.int32)
         feeds["X"] = np.ascontiguousarray(inputs.swapaxes(0, 1))
-        if initial_state is not None:
-            for name, state in zip(("initial_h", "initial_c"), initial_state, strict=False):
+        if self._spec.has_initial_state:
+            zero = np.zeros((inputs.shape[0], self._spec.size.U), inputs.dtype)
+            states = initial_state or [zero] * self._spec.state_count  # the model's inputs are not optional
+            for name, state in zip(("initial_h", "initial_c"), states, strict=False):
                 feeds[name] = np.ascontiguousarray(state[None])
-        outputs, *states = self._session.run(None, feeds)
+        outputs, *finals = self._session.run(None, feeds)
         result = outputs[:, 0].swapaxes(0, 1)
         if mask is not None:
             result = packed.unpack(result, zero_output_for_mask=a["zero_output_for_mask"])
@@ -159,7 +163,7 @@ class _OnnxModel(Model):
             result = result[:, ::-1]
         return select_outputs(
             result,
-            [state[0] for state in states],
+            [state[0] for state in finals],
             return_sequences=a["return_sequences"],
             return_state=a["return_state"],
             time_major=a["time_major"],

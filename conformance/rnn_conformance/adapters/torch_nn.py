@@ -12,7 +12,7 @@ from rnn_reference import layouts
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, require
-from rnn_conformance.composition import pack, select_outputs
+from rnn_conformance.composition import Carrying, pack, select_outputs
 
 torch.set_num_threads(1)
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -41,6 +41,8 @@ class TorchAdapter(Adapter):
     def build(self, spec: LayerSpec) -> Model:
         """The stock layer; what its constructor cannot say is unsupported."""
         a = spec.arguments
+        if a.get("stateful"):
+            return Carrying(self.build, spec)
         require(a["activation"] == "tanh", "torch.nn layers have no activation argument; it is tanh", "ACT-1")
         require(
             a["recurrent_activation"] == "sigmoid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -35,21 +36,29 @@ def find(store: Store, case_id: str) -> Case:
 def whole(store: Store, case: Case) -> dict[str, Any]:
     """A case with its arrays written out."""
     data = case.to_json()
-    (call,) = data["calls"]
     data["weights"] = {name: store.exact(ref).tolist() for name, ref in case.weights.items()}
-    call["input"] = store.exact(case.input).tolist()
-    if case.mask is not None:
-        call["mask"] = store.exact(case.mask).tolist()
-    if case.initial_state is not None:
-        call["initial_state"] = [store.exact(ref).tolist() for ref in case.initial_state]
-    for name, ref in case.expected.items():
-        golden = store.expected(ref)
-        call["expected"][name] = {
-            "value": golden.value.tolist(),
-            "sensitivity": golden.sensitivity.tolist(),
-            "sensitivity_strict": golden.sensitivity_strict.tolist(),
-        }
+    data["arrays"] = {name: store.exact(ref).tolist() for name, ref in case.arrays.items()}
+    for call, written in zip(case.calls, data["calls"], strict=True):
+        written["input"] = store.exact(call.input).tolist()
+        if call.mask is not None:
+            written["mask"] = store.exact(call.mask).tolist()
+        if call.initial_state is not None:
+            written["initial_state"] = [store.exact(ref).tolist() for ref in call.initial_state]
+        for name, ref in call.expected.items():
+            golden = store.expected(ref)
+            written["expected"][name] = {
+                "value": golden.value.tolist(),
+                "sensitivity": golden.sensitivity.tolist(),
+                "sensitivity_strict": golden.sensitivity_strict.tolist(),
+            }
     return data
+
+
+def _print_arrays(arrays: dict[str, Any]) -> None:
+    for name, value in arrays.items():
+        if value is not None:
+            array = np.asarray(value)
+            click.echo(f"{name} {list(array.shape)}:\n{array}")
 
 
 def _print(case: Case, data: dict[str, Any]) -> None:
@@ -59,21 +68,16 @@ def _print(case: Case, data: dict[str, Any]) -> None:
     click.echo("clauses:")
     for clause in case.clauses:
         click.echo(f"  {clause}: {titles[clause]['title']}")
-    (call,) = data["calls"]
-    arrays = {
-        **data["weights"],
-        "input": call["input"],
-        "mask": call["mask"],
-        "initial_state": call["initial_state"],
-    }
+    if case.detail:
+        click.echo(f"detail: {json.dumps(data['detail'])}")
     with np.printoptions(precision=9, suppress=True, linewidth=110, threshold=400):
-        for name, value in arrays.items():
-            if value is not None:
-                array = np.asarray(value)
-                click.echo(f"{name} {list(array.shape)}:\n{array}")
-        for name, golden in call["expected"].items():
-            value, s = np.asarray(golden["value"]), np.asarray(golden["sensitivity"])
-            click.echo(f"expected {name} {list(value.shape)}:\n{value}\nits sensitivity S:\n{s}")
+        _print_arrays(data["weights"] | data["arrays"])
+        for number, call in enumerate(data["calls"], start=1):
+            click.echo(f"call {number}" + (", after reset_states()" if call.get("reset") else ""))
+            _print_arrays({name: call.get(name) for name in ("input", "mask", "initial_state")})
+            for name, golden in call["expected"].items():
+                value, s = np.asarray(golden["value"]), np.asarray(golden["sensitivity"])
+                click.echo(f"expected {name} {list(value.shape)}:\n{value}\nits sensitivity S:\n{s}")
 
 
 @click.command("show")

@@ -1,0 +1,97 @@
+"""What a family's procedure works with: one adapter, one dtype, one device, and models that cases share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rnn_fixtures.case import Call, Case, Ref
+from rnn_fixtures.store import Store
+
+from rnn_conformance.adapters.base import DTYPES, Adapter, LayerSpec, Model, Unsupported
+
+
+def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
+    """What an adapter must build for a case."""
+    return LayerSpec(
+        case.layer,
+        case.layer_arguments,
+        case.size,
+        dtype,
+        device,
+        has_mask=any(call.mask is not None for call in case.calls),
+        has_initial_state=any(call.initial_state is not None for call in case.calls),
+    )
+
+
+def build_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys can share a build."""
+    return (
+        case.layer,
+        tuple((name, str(value)) for name, value in case.layer_arguments.items()),
+        tuple(vars(case.size).values()),
+        any(call.mask is not None for call in case.calls),
+        any(call.initial_state is not None for call in case.calls),
+    )
+
+
+class Bench:
+    """Builds a model when the case's build key changes, and sets weights when they change."""
+
+    def __init__(self, adapter: Adapter, store: Store, dtype: str, device: str) -> None:
+        self.adapter, self.store, self.dtype, self.device = adapter, store, dtype, device
+        self._key: Any = None
+        self._model: Model | Unsupported | None = None
+        self._weights: Any = None
+
+    def array(self, ref: Ref) -> np.ndarray:
+        """A stored array in the dtype of the run; masks stay bool."""
+        exact = self.store.exact(ref)
+        return np.ascontiguousarray(exact if exact.dtype == bool else exact.astype(DTYPES[self.dtype]))
+
+    def weights(self, case: Case) -> dict[str, np.ndarray]:
+        """The case's weights in the Keras layout."""
+        return {name: self.array(ref) for name, ref in case.weights.items()}
+
+    def model(self, case: Case) -> Model:
+        """A model of the case's layer that has the case's weights; the state that it carries is as the last case left it.
+
+        Raises
+        ------
+        Unsupported
+            When the adapter says so.
+        """
+        key = build_key(case)
+        if key != self._key:
+            self._key, self._weights, self._model = key, None, None
+            spec = layer_spec(case, self.dtype, self.device)
+            try:
+                self._model = self.adapter.build(spec)
+            except Unsupported as reason:
+                self._model = reason
+        if isinstance(self._model, Unsupported):
+            raise self._model
+        if self._model is None:
+            raise RuntimeError("the build of this layer failed for an earlier case of the same arguments")
+        if case.weights != self._weights:
+            self._weights = None  # stays so when setting fails half-way
+            self._model.set_weights(self.weights(case))
+            self._weights = case.weights
+        return self._model
+
+    def forget(self) -> None:
+        """Throw the model away: the next case builds its own."""
+        self._key = self._weights = self._model = None
+
+    def call_arguments(self, call: Call) -> dict[str, Any]:
+        """The keyword arguments of `Model.call`."""
+        states = call.initial_state
+        return {
+            "inputs": self.array(call.input),
+            "mask": None if call.mask is None else self.array(call.mask),
+            "initial_state": None if states is None else [self.array(ref) for ref in states],
+        }
+
+
+Arrays = Mapping[str, np.ndarray]

@@ -1,0 +1,18 @@
+"""How the cases of each family are run and judged: one module, with a function ``run``, per kind of procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnn_fixtures.case import Case
+
+from rnn_conformance.bench import Bench
+from rnn_conformance.families import calls
+from rnn_conformance.families.outcome import Outcome
+
+Procedure = Callable[[Case, Bench], Outcome]
+
+PROCEDURES: dict[str, Procedure] = {
+    "forward": calls.run,
+    "stateful": calls.run,
+}
