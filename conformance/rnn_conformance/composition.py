@@ -48,6 +48,22 @@ class Packed:
         shown = self.mask if zero_output_for_mask else latest >= 0
         return np.where(shown[..., None], placed, np.zeros_like(placed))
 
+    def pull_outputs(self, cotangents: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
+        """The transpose of `unpack`: cotangents [B, T, U] of the placed outputs, moved to the packed steps."""
+        latest = np.cumsum(self.mask, axis=1) - 1
+        shown = self.mask if zero_output_for_mask else latest >= 0
+        result = np.zeros_like(cotangents)
+        rows = np.broadcast_to(np.arange(len(latest))[:, None], latest.shape)
+        np.add.at(result, (rows[shown], latest[shown]), cotangents[shown])
+        return result
+
+    def unpack_input(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient [B, T, F] with respect to the packed steps, back in place."""
+        order = np.argsort(~self.mask, axis=1, kind="stable")
+        result = np.zeros_like(gradient)
+        np.put_along_axis(result, order[..., None], gradient, axis=1)
+        return result
+
 
 def pack(inputs: np.ndarray, mask: np.ndarray) -> Packed:
     """Move the valid steps of each row of a batch [B, T, F] to the front."""
@@ -74,6 +90,79 @@ def select_outputs(
     elif time_major:
         outputs = outputs.swapaxes(0, 1)
     return [outputs, *states] if return_state else [outputs]
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A call as lengths-only frameworks run it: batch-major, in processing order, valid steps first.
+
+    Around the framework's own layer only flips, moves and selections happen, so that gradients can be taken through them by hand.
+    """
+
+    spec: LayerSpec
+    inputs: np.ndarray
+    packed: Packed | None
+
+    @classmethod
+    def of(cls, spec: LayerSpec, inputs: np.ndarray, mask: np.ndarray | None) -> Flat:
+        """From the arguments of `Model.call`."""
+        a = spec.arguments
+        if a["time_major"]:
+            inputs = inputs.swapaxes(0, 1)
+            mask = None if mask is None else mask.swapaxes(0, 1)
+        if a["go_backwards"]:
+            inputs = inputs[:, ::-1]
+            mask = None if mask is None else mask[:, ::-1]
+        packed = None if mask is None else pack(inputs, mask)
+        return cls(spec, np.ascontiguousarray(inputs if packed is None else packed.inputs), packed)
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return None if self.packed is None else self.packed.lengths
+
+    @property
+    def mode(self) -> str:
+        a = self.spec.arguments
+        plain = self.packed is None and not a["time_major"] and not a["go_backwards"]
+        return "native" if plain else "composed"
+
+    def returned(self, outputs: np.ndarray, states: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What `Model.call` returns, from the layer's outputs [B, T, U] and states."""
+        a = self.spec.arguments
+        if self.packed is not None:
+            zero = bool(a["zero_output_for_mask"])
+            outputs = self.packed.unpack(outputs, zero_output_for_mask=zero, zero_padded=False)
+        return select_outputs(
+            outputs,
+            states,
+            return_sequences=a["return_sequences"],
+            return_state=a["return_state"],
+            time_major=a["time_major"],
+        )
+
+    def cotangents(self, given: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Cotangents of the layer's outputs [B, T, U] and of its states, from those of what is returned."""
+        a = self.spec.arguments
+        batch, length, _ = self.inputs.shape
+        first, *states = given
+        outputs = np.zeros((batch, length, self.spec.size.U), first.dtype)
+        if a["return_sequences"]:
+            outputs[:] = first.swapaxes(0, 1) if a["time_major"] else first
+        else:
+            outputs[:, -1] = first
+        if self.packed is not None:
+            outputs = self.packed.pull_outputs(outputs, zero_output_for_mask=bool(a["zero_output_for_mask"]))
+        zero = np.zeros((batch, self.spec.size.U), first.dtype)
+        return outputs, list(states) or [zero] * self.spec.state_count
+
+    def input_gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient with respect to the input of `Model.call`."""
+        a = self.spec.arguments
+        if self.packed is not None:
+            gradient = self.packed.unpack_input(gradient)
+        if a["go_backwards"]:
+            gradient = gradient[:, ::-1]
+        return gradient.swapaxes(0, 1) if a["time_major"] else gradient
 
 
 class Carrying(Model):
@@ -105,3 +194,9 @@ class Carrying(Model):
         output, *self._states = self._model.call(inputs, mask, states)
         self.path = self._model.path
         return [output, *self._states] if spec.arguments["return_state"] else [output]
+
+
+def in_batches(samples: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
+    """Slices of ``batch_size`` samples (32 when unset), the last what is left (FIT-1)."""
+    size = batch_size or 32
+    return [samples[k : k + size] for k in range(0, len(samples), size)]

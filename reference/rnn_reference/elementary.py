@@ -30,6 +30,16 @@ def _keep_when_magnitude_exceeds(x: Any, threshold: float) -> Any:
     raise ArithmeticError(f"ball {x} does not decide |x| > {threshold}")
 
 
+def _ball_exceeds(a: Any, b: Any) -> bool:
+    if a > b:
+        return True
+    if a <= b:
+        return False
+    raise ArithmeticError(f"balls {a} and {b} do not decide a > b")
+
+
+_balls_exceed = np.frompyfunc(_ball_exceeds, 2, 1)
+_ball_pi = np.frompyfunc(lambda x: type(x).pi(), 1, 1)
 _ball_keep = np.frompyfunc(_keep_when_magnitude_exceeds, 2, 1)
 
 
@@ -78,12 +88,38 @@ def keep_large(x: Any, threshold: float) -> Any:
     return np.where(np.absolute(x) > threshold, x, np.zeros_like(x))
 
 
+def exceeds(a: Any, b: Any) -> np.ndarray:
+    """Where a > b strictly, as bools; refuses balls that do not decide it."""
+    if hasattr(a, "exceeds"):
+        return a.exceeds(b)
+    return _balls_exceed(a, b).astype(bool) if a.dtype == object else a > b
+
+
+def pi(like: Any) -> Any:
+    """The number pi, in the arithmetic of ``like``."""
+    return _ball_pi(like) if like.dtype == object else np.pi
+
+
 def unit_maximum(x: Any) -> Any:
     """Largest value over the units, as a constant shift ``[..., 1]`` (softmax is invariant under it)."""
-    return np.max(getattr(x, "value", x), axis=-1, keepdims=True)
+    while hasattr(x, "value"):
+        x = x.value
+    return np.max(x, axis=-1, keepdims=True)
 
 
 def unit_sum(x: Any) -> Any:
     """Sum over the units, shape ``[..., 1]``, as a product with a column of ones."""
     dtype = np.float64 if x.dtype == object else x.dtype
     return x @ np.ones((x.shape[-1], 1), dtype=dtype)
+
+
+def rows_sum(x: Any) -> Any:
+    """Sum over all axes but the last, shape ``[1, n]``, as a product with a row of ones."""
+    rows = x.reshape(-1, x.shape[-1])
+    dtype = np.float64 if x.dtype == object else x.dtype
+    return np.ones((1, rows.shape[0]), dtype=dtype) @ rows
+
+
+def total(x: Any) -> Any:
+    """Sum of all elements, shape ``[1, 1]``."""
+    return unit_sum(rows_sum(x) if len(x.shape) > 1 else x[None])

@@ -6,14 +6,15 @@ specification reserves for later raises `NotImplementedError` naming its clause.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rnn_reference import activations, shapes
+from rnn_reference import activations, constraints, regularizers, shapes, tape, training
 from rnn_reference.activations import Activation
 from rnn_reference.recurrence import Trajectory, forward
+from rnn_reference.training import Penalties
 
 # Keyword arguments beyond the signature (SHAPE-2, SHAPE-3; the last line changes no value).
 _KEYWORDS = frozenset(
@@ -22,19 +23,8 @@ _KEYWORDS = frozenset(
 )
 
 
-# Arguments whose semantics are not specified yet. Initializers, and `unit_forget_bias`, decide initial values
-# only: INIT-1 is raised when a layer is called without weights.
-_RESERVED = {
-    "kernel_regularizer": "REG-1",
-    "recurrent_regularizer": "REG-1",
-    "bias_regularizer": "REG-1",
-    "activity_regularizer": "REG-2",
-    "kernel_constraint": "CONS-1",
-    "recurrent_constraint": "CONS-1",
-    "bias_constraint": "CONS-1",
-    "dropout": "DROP-1",
-    "recurrent_dropout": "DROP-2",
-}
+# Weights and how their arguments begin.
+_SHORT = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
 
 
 class _Recurrent:
@@ -51,11 +41,6 @@ class _Recurrent:
             raise TypeError(f"{self.layer}() got unknown keyword arguments: {', '.join(unknown)}")
         if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
             raise ValueError(f"units must be a positive integer, got {units!r} (WEIGHT-1)")
-        for argument, clause in _RESERVED.items():
-            if arguments[argument]:
-                raise NotImplementedError(
-                    f"{argument}={arguments[argument]!r}: reserved by clause {clause} of the specification"
-                )
         self.units = int(units)
         self.activation = activations.get(arguments["activation"])
         self.recurrent_activation = activations.get(arguments["recurrent_activation"])
@@ -67,12 +52,30 @@ class _Recurrent:
         self.time_major = bool(arguments["time_major"])
         self.unroll = bool(arguments["unroll"])
         self.zero_output_for_mask = bool(kwargs.get("zero_output_for_mask", False))
+        for argument, clause in (("dropout", "DROP-1"), ("recurrent_dropout", "DROP-2")):
+            if arguments[argument]:
+                raise NotImplementedError(f"{argument}: reserved by clause {clause} of the specification")
+        self.penalties = Penalties(
+            {
+                weight: made
+                for weight, short in _SHORT.items()
+                if (made := regularizers.get(arguments[f"{short}_regularizer"])) is not None
+            },
+            regularizers.get(arguments["activity_regularizer"]),
+        )
+        self.constraints = {
+            weight: made
+            for weight, short in _SHORT.items()
+            if (made := constraints.get(arguments[f"{short}_constraint"])) is not None
+        }
         self.stateful = bool(arguments["stateful"])
         self._batch: int | None = None
         self._carried: tuple[Any, ...] | None = None
         self.name = kwargs.get("name") or self.layer.lower()
         self.trainable = bool(kwargs.get("trainable", True))
         self.dtype = None if kwargs.get("dtype") is None else np.dtype(kwargs["dtype"])
+        self.losses: list[Any] = []  # penalties of the last call
+        self.calls = 0
         self._weights: dict[str, Any] | None = None
         self.features: int | None = None
         declared = shapes.batch_input_shape(
@@ -165,20 +168,17 @@ class _Recurrent:
             return handed_on
         return [handed_on, *(None for _ in shapes.state_names(self.layer))]
 
-    def trajectory(
-        self, inputs: Any, mask: Any = None, initial_state: Sequence[Any] | None = None
-    ) -> Trajectory:
-        """All outputs and final states, batch-major whatever ``time_major`` says; see `__call__`."""
+    def _checked(
+        self, inputs: Any, mask: Any, initial_state: Sequence[Any] | None
+    ) -> tuple[Any, np.ndarray | None, tuple[Any, ...] | None]:
+        """Input and mask batch-major, states as a tuple, all in the layer's dtype and of the right shape."""
         if self.dtype is not None:
-            inputs = np.asarray(inputs, self.dtype)
+            inputs = np.asarray(inputs, self.dtype)  # SHAPE-7
+            if initial_state is not None:
+                initial_state = [np.asarray(state, self.dtype) for state in initial_state]
         shapes.check_input(inputs.shape, self.features)
         if self.features is None or (self.stateful and self._batch is None):
             self.build(inputs.shape)
-        weights = self._require_weights()
-        if self.dtype is not None:  # SHAPE-7
-            weights = {name: np.asarray(array, self.dtype) for name, array in weights.items()}
-            if initial_state is not None:
-                initial_state = [np.asarray(state, self.dtype) for state in initial_state]
         if self.time_major:
             inputs = np.swapaxes(inputs, 0, 1)
             mask = None if mask is None else np.swapaxes(mask, 0, 1)
@@ -202,11 +202,20 @@ class _Recurrent:
                     raise ValueError(
                         f"initial state {name} must have shape {(batch, self.units)}, got {state.shape} (STATE-2)"
                     )
-        if self.stateful:
-            if batch != self._batch:
-                raise ValueError(f"a stateful layer of batch {self._batch} was called with {batch} (CARRY-7)")
-            states = self._carried if states is None else states
-        result = forward(
+        if self.stateful and batch != self._batch:
+            raise ValueError(f"a stateful layer of batch {self._batch} was called with {batch} (CARRY-7)")
+        return inputs, mask, states
+
+    def _current_weights(self) -> dict[str, Any]:
+        weights = self._require_weights()
+        if self.dtype is None:
+            return weights
+        return {name: np.asarray(array, self.dtype) for name, array in weights.items()}
+
+    def _run(
+        self, inputs: Any, weights: Mapping[str, Any], states: tuple[Any, ...] | None, mask: np.ndarray | None
+    ) -> Trajectory:
+        return forward(
             self.layer,
             inputs,
             weights,
@@ -218,6 +227,20 @@ class _Recurrent:
             go_backwards=self.go_backwards,
             zero_output_for_mask=self.zero_output_for_mask,
         )
+
+    def _shown(self, result: Trajectory) -> list[Any]:
+        """Batch-major output, then the states where they are returned (VIEW-1 to VIEW-3)."""
+        output = result.outputs if self.return_sequences else result.outputs[:, -1]
+        return [output, *(result.states if self.return_state else ())]
+
+    def trajectory(
+        self, inputs: Any, mask: Any = None, initial_state: Sequence[Any] | None = None
+    ) -> Trajectory:
+        """All outputs and final states, batch-major whatever ``time_major`` says; see `__call__`."""
+        inputs, mask, states = self._checked(inputs, mask, initial_state)
+        if self.stateful and states is None:
+            states = self._carried
+        result = self._run(inputs, self._current_weights(), states, mask)
         if self.stateful:
             self._carried = result.states
         return result
@@ -264,11 +287,83 @@ class _Recurrent:
         ValueError
             For an input, mask or state of a wrong shape or number.
         """
-        result = self.trajectory(inputs, mask, initial_state)
-        output = result.outputs if self.return_sequences else result.outputs[:, -1]
+        self.calls += 1
+        output, *states = shown = self._shown(self.trajectory(inputs, mask, initial_state))
+        self.losses = [loss[0, 0] for loss in self.penalties.of(shown, self._current_weights())]
         if self.return_sequences and self.time_major:
             output = np.swapaxes(output, 0, 1)
-        return [output, *result.states] if self.return_state else output
+        return [output, *states] if self.return_state else output
+
+    def gradients(
+        self,
+        inputs: Any,
+        cotangents: Sequence[Any],
+        mask: Any = None,
+        initial_state: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Gradient of sum(cotangent * result) + losses (GRAD-1).
+
+        Parameters
+        ----------
+        cotangents : sequence of arrays
+            One for each array that a call returns, of its shape.
+
+        Returns
+        -------
+        dict
+            ``input``, ``initial h`` and ``initial c`` where given, and every weight: arrays of the same shapes.
+        """
+        inputs, mask, states = self._checked(inputs, mask, initial_state)
+        weights = self._current_weights()
+        names = [f"initial {name}" for name in shapes.state_names(self.layer)]
+        start = {} if states is None else dict(zip(names, states, strict=True))
+        seeds = list(cotangents)
+        if self.return_sequences and self.time_major:
+            seeds[0] = np.swapaxes(seeds[0], 0, 1)
+
+        def compute(taped: Mapping[str, Any]) -> list[Any]:
+            own = {name: taped[name] for name in weights}
+            begin = None if states is None else tuple(taped[name] for name in names)
+            shown = self._shown(self._run(taped["input"], own, begin, mask))
+            return [*shown, *self.penalties.of(shown, own)]
+
+        _, slopes = tape.gradients(
+            compute,
+            {"input": inputs, **start, **weights},
+            lambda values: [*seeds, *(np.ones_like(v) for v in values[len(seeds) :])],
+        )
+        if self.time_major:
+            slopes["input"] = np.swapaxes(slopes["input"], 0, 1)
+        return slopes
+
+    def fit(
+        self, inputs: Any, targets: Any, batch_size: int | None = None, learning_rate: float = 0.01
+    ) -> int:
+        """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1)."""
+        inputs, _, _ = self._checked(inputs, None, None)
+        size = 32 if batch_size is None else batch_size
+        if not self.trainable:  # FIT-4
+            return -(-len(inputs) // size)
+        weights, updates = training.fit(
+            lambda x, w: self._shown(self._run(x, w, None, None))[0],
+            self._current_weights(),
+            inputs,
+            targets,
+            batch_size=size,
+            learning_rate=learning_rate,
+            penalties=self.penalties,
+            constraints=self.constraints,
+        )
+        self._weights = weights
+        return updates
+
+    def predict(self, inputs: Any, batch_size: int | None = None) -> Any:
+        """The outputs for all samples, computed ``batch_size`` at a time (FIT-5)."""
+        size = 32 if batch_size is None else batch_size
+        parts = [self(inputs[k : k + size]) for k in range(0, len(inputs), size)]
+        if self.return_state:
+            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return np.concatenate(parts)
 
 
 class LSTM(_Recurrent):

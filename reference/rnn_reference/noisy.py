@@ -91,6 +91,24 @@ class NoisyArray(NDArrayOperatorsMixin):
         keys = key if isinstance(key, tuple) else (key,)
         return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source)
 
+    def __setitem__(self, key: Any, item: Any) -> None:
+        keys = key if isinstance(key, tuple) else (key,)
+        if isinstance(item, NoisyArray):
+            value, deviations = item.value, item.deviations
+        else:
+            value, deviations = np.asarray(item, np.float64), np.zeros(1)
+        self.value[keys] = value
+        self.deviations[(slice(None), *keys)] = deviations
+
+    def reshape(self, *shape: int) -> NoisyArray:
+        return NoisyArray(
+            self.value.reshape(shape), self.deviations.reshape(self.source.samples, *shape), self.source
+        )
+
+    @property
+    def T(self) -> NoisyArray:  # noqa: N802 - NumPy's name
+        return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source)
+
     # -- operations ----------------------------------------------------------------------------
 
     def _result(self, value: np.ndarray, carried: np.ndarray, error: np.ndarray) -> NoisyArray:
@@ -126,24 +144,31 @@ class NoisyArray(NDArrayOperatorsMixin):
         # error of its own, which no other deviation can cancel.
         return self._result(chosen, carried, np.where(gap <= KINK_WIDTH * spread, spread, 0.0))
 
-    def keep_large(self, threshold: float) -> NoisyArray:
-        spread = self.sensitivity
-        distance = np.abs(np.abs(self.value) - threshold)
+    def exceeds(self, other: Any) -> np.ndarray:
+        """Where this is greater; how sure that is goes into the source's ``margin``."""
+        value, deviations = _parts(other, self.source.samples, self.value.ndim)
+        spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
         with np.errstate(divide="ignore", invalid="ignore"):
-            margins = np.where(spread > 0, distance / spread, np.inf)
+            margins = np.where(spread > 0, np.abs(self.value - value) / spread, np.inf)
         self.source.margin = min(self.source.margin, float(np.min(margins, initial=np.inf)))
+        return self.value > value
+
+    def keep_large(self, threshold: float) -> NoisyArray:
+        _absolute(self).exceeds(threshold)
         keep = np.abs(self.value) > threshold
         return NoisyArray(np.where(keep, self.value, 0.0), keep * self.deviations, self.source)
 
     # -- NumPy's protocols ----------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **kwargs: Any) -> Any:
-        if method != "__call__" or kwargs or ufunc not in _UFUNCS:
+        # Arrays that wrap this one (taped ones) go first.
+        known = all(isinstance(x, (NoisyArray, np.ndarray, np.generic, int, float)) for x in operands)
+        if method != "__call__" or kwargs or ufunc not in _UFUNCS or not known:
             return NotImplemented
         return _UFUNCS[ufunc](*operands)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        if function not in _FUNCTIONS:
+        if function not in _FUNCTIONS or not all(issubclass(t, (NoisyArray, np.ndarray)) for t in types):
             return NotImplemented
         return _FUNCTIONS[function](*args, **kwargs)
 
@@ -187,12 +212,20 @@ def _divide(a: Any, b: Any) -> NoisyArray:
     return owner._result(quotient, (dx - quotient * dy) / y, np.abs(quotient))
 
 
-def _matmul(a: NoisyArray, b: np.ndarray) -> NoisyArray:
-    """Product with an exact matrix: one rounding per term and one per partial sum."""
-    terms = a.value[..., :, None] * b
+def _matmul(a: Any, b: Any) -> NoisyArray:
+    """Product with a matrix: one rounding per term and one per partial sum; either operand may be exact."""
+    owner: NoisyArray = a if isinstance(a, NoisyArray) else b
+    x, y = getattr(a, "value", a), getattr(b, "value", b)
+    terms = x[..., :, None] * y
     partial = np.cumsum(terms, axis=-2)
     error = np.sqrt(np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2))
-    return a._result(a.value @ b, a.deviations @ b, error)
+    carried: Any = 0.0
+    if isinstance(a, NoisyArray):
+        carried = a.deviations @ y
+    if isinstance(b, NoisyArray):
+        rows = x.reshape(-1, x.shape[-1])
+        carried = carried + (rows @ b.deviations).reshape(-1, *x.shape[:-1], y.shape[-1])
+    return owner._result(x @ y, carried, error)
 
 
 def _negative(a: NoisyArray) -> NoisyArray:

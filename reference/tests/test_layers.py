@@ -48,9 +48,6 @@ def test_imports_numpy_alone() -> None:
     [
         ("LSTM", {"dropout": 0.5}),
         ("LSTM", {"recurrent_dropout": 0.5}),
-        ("GRU", {"kernel_regularizer": "l2"}),
-        ("GRU", {"activity_regularizer": "l2"}),
-        ("LSTM", {"bias_constraint": "non_neg"}),
     ],
 )
 def test_reserved_arguments_name_their_clause(layer: str, arguments: dict[str, Any]) -> None:

@@ -93,6 +93,31 @@ class LayerSpec:
         return 2 if self.layer == "LSTM" else 1
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """What `Model.gradients` returns (GRAD-1).
+
+    Attributes
+    ----------
+    outputs : list of arrays
+        What the call returned.
+    inputs : array
+        Gradient with respect to the input, of its shape.
+    initial_state : list of arrays
+        Those with respect to the given initial states; empty when there were none.
+    weights : mapping
+        Those with respect to the weights, in the Keras layout.
+    losses : array [n]
+        Penalties that the layer added to the loss, activity first (REG-1); empty when it has none.
+    """
+
+    outputs: list[np.ndarray]
+    inputs: np.ndarray
+    initial_state: list[np.ndarray]
+    weights: Mapping[str, np.ndarray]
+    losses: np.ndarray
+
+
 class Model(ABC):
     """A built layer.
 
@@ -124,6 +149,26 @@ class Model(ABC):
         """Forget the state carried from earlier calls (CARRY-2); for layers built with ``stateful``."""
         raise Unsupported("the adapter's layers carry no state from call to call", "CARRY-1")
 
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """Gradient of the sum of cotangent times output, plus the layer's penalties (GRAD-1)."""
+        raise Unsupported("the adapter offers no gradients", "GRAD-1")
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """One epoch of gradient descent on the mean squared error: weights after it, and the updates (FIT-1)."""
+        raise Unsupported("the adapter offers no training", "FIT-1")
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """Outputs for all samples, some at a time, and in how many batches (FIT-5)."""
+        raise Unsupported("the adapter offers no prediction in batches", "FIT-5")
+
 
 class Adapter(ABC):
     """One framework's recurrent layers.
@@ -139,6 +184,25 @@ class Adapter(ABC):
     @abstractmethod
     def build(self, spec: LayerSpec) -> Model:
         """Build the layer, or raise `Unsupported`."""
+
+
+# Constructor arguments that layers outside Keras do not have, with the clause that gives them a meaning.
+KERAS_ONLY = {
+    "kernel_regularizer": "REG-1",
+    "recurrent_regularizer": "REG-1",
+    "bias_regularizer": "REG-1",
+    "activity_regularizer": "REG-2",
+    "kernel_constraint": "CONS-1",
+    "recurrent_constraint": "CONS-1",
+    "bias_constraint": "CONS-1",
+}
+
+
+def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
+    """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
+    for name, clause in KERAS_ONLY.items():
+        require(spec.arguments.get(name) is None, f"{framework} have no {name} argument", clause)
+    require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
 
 
 def require(condition: bool, reason: str, clause: str) -> None:

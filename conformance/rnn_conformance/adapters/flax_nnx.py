@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,20 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from rnn_reference import layouts
 
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.composition import Carrying, pack, select_outputs
+from rnn_conformance.adapters.base import (
+    Adapter,
+    Description,
+    Gradients,
+    LayerSpec,
+    Model,
+    refuse_keras_only,
+    require,
+)
+from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -85,6 +95,7 @@ class FlaxNnxAdapter(Adapter):
             "flax.nnx.GRUCell applies the reset gate after the recurrent product only",
             "GRU-EQ-4",
         )
+        refuse_keras_only(spec, "flax.nnx layers")
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         masked = spec.has_mask
         key = (
@@ -141,6 +152,26 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
 
 def _apply(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any) -> Any:
     return nnx.merge(graph, state)(inputs, initial_carry=carry, seq_lengths=lengths)
+
+
+def _pulled(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any, seeds: Any) -> Any:
+    """Values, and gradients with respect to weights, input and carry."""
+    values, pull = jax.vjp(lambda s, x, c: _apply(graph, s, x, c, lengths), state, inputs, carry)
+    return values, pull(seeds)
+
+
+def _step(graph: Any, rest: Any, last: bool, rate: float, state: Any, inputs: Any, targets: Any) -> Any:
+    """One update by optax's SGD on the mean squared error."""
+
+    def loss(weights: Any) -> Any:
+        # The default carry would draw a random number, which a trace inside a trace may not.
+        zero = jnp.zeros((inputs.shape[0], targets.shape[-1]), inputs.dtype)
+        _, outputs = nnx.merge(graph, weights, rest)(inputs, initial_carry=(zero, zero))
+        return jnp.mean(optax.squared_error(outputs[:, -1] if last else outputs, targets))
+
+    optimizer = optax.sgd(rate)
+    changes, _ = optimizer.update(jax.grad(loss)(state), optimizer.init(state))
+    return optax.apply_updates(state, changes)
 
 
 class _FlaxModel(Model):
@@ -200,3 +231,85 @@ class _FlaxModel(Model):
             return_state=a["return_state"],
             time_major=a["time_major"],
         )
+
+    def _weights(self, state: Any) -> dict[str, np.ndarray]:
+        """Leaves of a state (weights, or their gradients) by Flax's names."""
+        found = {".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)}
+        return {name.removeprefix("cell."): array for name, array in found.items() if "dense" in name}
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """By ``jax.vjp``, under ``jax.jit``."""
+        spec = self._spec
+        lstm = spec.layer == "LSTM"
+        flat = Flat.of(spec, inputs, mask)
+        self.mode = "composed" if not lstm and spec.arguments["use_bias"] else flat.mode
+        plain = {"time_major": False, "go_backwards": False}  # flips are taken care of by `flat`
+        rnn = _layer(replace(spec, arguments=dict(spec.arguments) | plain))
+        graph, _ = nnx.split(rnn)
+        zero = np.zeros((len(flat.inputs), spec.size.U), inputs.dtype)
+        states = [jnp.asarray(s) for s in initial_state or [zero] * spec.state_count]
+        carry = tuple(reversed(states)) if lstm else states[0]
+        lengths = None if flat.lengths is None else jnp.asarray(flat.lengths)
+        output_seed, state_seeds = flat.cotangents(cotangents)
+        seeds = [jnp.asarray(s) for s in state_seeds]
+        final_seed = tuple(reversed(seeds)) if lstm else seeds[0]
+        with jax.default_device(_device(spec.device)):
+            (final, outputs), (weights, x, carried) = jax.jit(partial(_pulled, graph))(
+                self._state, jnp.asarray(flat.inputs), carry, lengths, (final_seed, jnp.asarray(output_seed))
+            )
+        finals = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
+        starts = [np.asarray(s) for s in (reversed(carried) if lstm else [carried])]
+        return Gradients(
+            flat.returned(np.asarray(outputs), finals),
+            flat.input_gradient(np.asarray(x)),
+            starts if initial_state is not None else [],
+            self._keras_gradients(self._weights(weights)),
+            np.zeros(0, inputs.dtype),
+        )
+
+    def _keras_gradients(self, own: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Gradients in the Keras layout.
+
+        By the chain rule through MAP-FLAX-2 each of Keras's two rows gets the gradient of the bias of its own product.
+        """
+        converted = dict(layouts.from_flax(self._spec.layer, own))
+        if not self._spec.arguments["use_bias"]:
+            del converted["bias"]  # the cell's own, which Keras does not have (MAP-FLAX-4)
+        return converted
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """The usual loop: ``optax.sgd`` on the mean squared error over slices of the data, under ``jax.jit``."""
+        spec = self._spec
+        require(
+            spec.arguments["use_bias"] and spec.layer == "LSTM",
+            "flax.nnx's cells hold other biases than Keras's, so trained biases cannot be compared",
+            "MAP-FLAX-2" if spec.layer == "GRU" else "MAP-FLAX-4",
+        )
+        flat = Flat.of(spec, inputs, None)
+        self.mode = "composed"
+        plain = {"time_major": False, "go_backwards": False}
+        rnn = _layer(replace(spec, arguments=dict(spec.arguments) | plain))
+        graph, _, rest = nnx.split(rnn, nnx.Param, ...)
+        last = not spec.arguments["return_sequences"]
+        step = jax.jit(partial(_step, graph, rest, last, learning_rate))
+        state, updates = nnx.filter_state(self._state, nnx.Param), 0
+        for x, wanted in zip(
+            in_batches(flat.inputs, batch_size), in_batches(targets, batch_size), strict=True
+        ):
+            state = step(state, jnp.asarray(x), jnp.asarray(wanted))
+            updates += 1
+        return dict(layouts.from_flax(spec.layer, self._weights(state))), updates
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """A loop over slices of the data."""
+        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
+        self.mode = "composed"
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)

@@ -31,7 +31,8 @@ class Keras2Adapter(Adapter):
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
-        arguments = layer_arguments(spec.arguments, NAMES)
+        tf_keras.backend.set_floatx(spec.dtype)  # as a user of another dtype does
+        arguments = layer_arguments(tf_keras, spec.arguments, NAMES)
         for name in ("activation", "recurrent_activation"):
             known = arguments[name] is None or arguments[name] in KNOWN
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
@@ -40,7 +41,7 @@ class Keras2Adapter(Adapter):
         on_device = partial(setup.tf.device, setup.tf_device(spec.device))
         with on_device():
             layer = getattr(tf_keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
-            return KerasModel(layer, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
+            return KerasModel(tf_keras, layer, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

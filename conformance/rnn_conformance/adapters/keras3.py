@@ -30,7 +30,8 @@ class Keras3Adapter(Adapter):
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
-        arguments = layer_arguments(spec.arguments, NAMES)
+        keras.config.set_floatx(spec.dtype)  # as a user of another dtype does
+        arguments = layer_arguments(keras, spec.arguments, NAMES)
         require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
         for name in ("activation", "recurrent_activation"):
             require(
@@ -43,7 +44,7 @@ class Keras3Adapter(Adapter):
         with on_device():
             layer = getattr(keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
             shape = (size.B, size.T, size.F)
-            return KerasModel(layer, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
+            return KerasModel(keras, layer, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

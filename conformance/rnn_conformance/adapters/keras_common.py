@@ -8,19 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from rnn_conformance.adapters.base import Model
+from rnn_conformance.adapters.base import Gradients, Model
 
 
-def layer_arguments(arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Constructor arguments with the generation's own activation names; initial values are zeros.
+def layer_arguments(keras: Any, arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Constructor arguments with the generation's own activation names and objects; initial values are zeros.
 
     Every weight is set before a call. Zeros keep initializers that float16 lacks out of the way.
     """
-    result = dict(arguments)
+    result = {name: made(keras, name, value) for name, value in arguments.items()}
     for key in ("activation", "recurrent_activation"):
         result[key] = None if result[key] == "none" else names.get(result[key], result[key])
     zeros = dict.fromkeys(("kernel_initializer", "recurrent_initializer", "bias_initializer"), "zeros")
     return result | zeros
+
+
+def made(keras: Any, name: str, value: Any) -> Any:
+    """The object that an argument's class and numbers stand for; other values as they are."""
+    if not isinstance(value, Mapping):
+        return value
+    module = getattr(keras, name.rpartition("_")[2] + "s")  # regularizers, constraints, initializers
+    numbers = {k: v for k, v in value.items() if k != "class"}
+    return getattr(module, value["class"])(**numbers)
 
 
 class KerasModel(Model):
@@ -28,6 +37,7 @@ class KerasModel(Model):
 
     def __init__(
         self,
+        keras: Any,
         layer: Any,
         input_shape: tuple[int, ...],
         to_tensor: Callable[[np.ndarray], Any],
@@ -35,7 +45,7 @@ class KerasModel(Model):
         on_device: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         layer.build(input_shape)
-        self._on_device = on_device
+        self._keras, self._on_device = keras, on_device
         self._layer, self._to_tensor, self._to_numpy = layer, to_tensor, to_numpy
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -61,5 +71,90 @@ class KerasModel(Model):
                 keywords["mask"] = self._to_tensor(mask)
             if initial_state is not None:
                 keywords["initial_state"] = [self._to_tensor(state) for state in initial_state]
-            result = self._layer(self._to_tensor(inputs), **keywords)
-            return [self._to_numpy(a) for a in (result if isinstance(result, (list, tuple)) else [result])]
+            return [self._to_numpy(a) for a in _listed(self._layer(self._to_tensor(inputs), **keywords))]
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """By ``tf.GradientTape``."""
+        import tensorflow as tf
+
+        with self._on_device():
+            x = tf.convert_to_tensor(inputs)
+            states = [tf.convert_to_tensor(state) for state in initial_state or ()]
+            weights = list(self._layer.trainable_weights)
+            keywords: dict[str, Any] = {} if mask is None else {"mask": tf.convert_to_tensor(mask)}
+            if states:
+                keywords["initial_state"] = states
+            with tf.GradientTape() as tape:
+                tape.watch([x, *states])
+                outputs = _listed(self._layer(x, **keywords))
+                losses = [tf.reshape(loss, ()) for loss in self._layer.losses]
+                terms = [
+                    tf.reduce_sum(y * tf.convert_to_tensor(g))
+                    for y, g in zip(outputs, cotangents, strict=True)
+                ]
+                total = tf.add_n([*terms, *losses])
+            variables = [w.value if hasattr(w, "path") else w for w in weights]  # Keras 3 wraps tf.Variable
+            found = tape.gradient(
+                total, [x, *states, *variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            slopes = [self._to_numpy(tf.convert_to_tensor(g)) for g in found]
+            own = slopes[1 + len(states) :]
+            return Gradients(
+                [self._to_numpy(y) for y in outputs],
+                slopes[0],
+                slopes[1 : 1 + len(states)],
+                dict(zip(WEIGHTS, own, strict=False)),
+                np.array([self._to_numpy(loss) for loss in losses], inputs.dtype),
+            )
+
+    def _sequential(self, inputs: np.ndarray, learning_rate: float) -> Any:
+        keras = self._keras
+        network = keras.Sequential(
+            [keras.Input(shape=inputs.shape[1:], dtype=str(inputs.dtype)), self._layer]
+        )
+        network.compile(optimizer=keras.optimizers.SGD(learning_rate), loss="mse")
+        return network
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """By ``Sequential.fit``; the updates are what a callback counted."""
+        with self._on_device():
+            network = self._sequential(inputs, learning_rate)
+            seen: list[int] = []
+            count = self._keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: seen.append(batch)
+            )
+            network.fit(
+                inputs,
+                targets,
+                batch_size=batch_size,
+                epochs=1,
+                shuffle=False,
+                verbose=0,
+                callbacks=[count],
+            )
+            return dict(zip(WEIGHTS, self._layer.get_weights(), strict=False)), len(seen)
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """By ``Sequential.predict``; the batches are what a callback counted."""
+        with self._on_device():
+            network = self._sequential(inputs, 0.0)
+            seen: list[int] = []
+            count = self._keras.callbacks.LambdaCallback()
+            count.on_predict_batch_end = lambda batch, logs=None: seen.append(batch)
+            result = network.predict(inputs, batch_size=batch_size, verbose=0, callbacks=[count])
+            return [np.asarray(a) for a in _listed(result)], len(seen)
+
+
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+
+
+def _listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, (list, tuple)) else [result]

@@ -8,7 +8,7 @@ import numpy as np
 import rnn_reference
 
 from rnn_conformance import __version__
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model
+from rnn_conformance.adapters.base import Adapter, Description, Gradients, LayerSpec, Model
 
 
 class NumpyAdapter(Adapter):
@@ -57,3 +57,29 @@ class _NumpyModel(Model):
         with np.errstate(under="ignore", over="ignore"):
             result = self._layer(inputs, mask=mask, initial_state=initial_state)
         return result if isinstance(result, list) else [result]
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        with np.errstate(under="ignore", over="ignore"):
+            outputs = self.call(inputs, mask, initial_state)
+            found = self._layer.gradients(inputs, cotangents, mask, initial_state)
+        states = [slope for name, slope in found.items() if name.startswith("initial")]
+        weights = {name: found[name] for name in self._layer.weight_shapes}
+        losses = np.asarray(self._layer.losses, inputs.dtype)
+        return Gradients(outputs, found["input"], states, weights, losses)
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        updates = self._layer.fit(inputs, targets, batch_size, learning_rate)
+        return dict(zip(self._layer.weight_shapes, self._layer.get_weights(), strict=True)), updates
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        before = self._layer.calls
+        result = self._layer.predict(inputs, batch_size)
+        return result if isinstance(result, list) else [result], self._layer.calls - before

@@ -11,8 +11,17 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from rnn_reference import layouts
 
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.composition import Carrying, pack, select_outputs
+from rnn_conformance.adapters.base import (
+    Adapter,
+    Description,
+    Gradients,
+    LayerSpec,
+    Model,
+    Unsupported,
+    refuse_keras_only,
+    require,
+)
+from rnn_conformance.composition import Carrying, in_batches, pack, select_outputs
 
 OPSET, IR_VERSION = 14, 8
 # The operator's function list: specification name to ONNX name, alpha, beta.
@@ -63,6 +72,7 @@ class OnnxRuntimeAdapter(Adapter):
             return Carrying(self.build, spec)
         for name in ("activation", "recurrent_activation"):
             require(a[name] in ACTIVATIONS, f"ONNX LSTM and GRU have no activation {a[name]}", "ACT-1")
+        refuse_keras_only(spec, "ONNX LSTM and GRU")
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
         return _OnnxModel(spec)
 
@@ -168,3 +178,23 @@ class _OnnxModel(Model):
             return_state=a["return_state"],
             time_major=a["time_major"],
         )
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        raise Unsupported("ONNX Runtime sessions only infer: there are no gradients", "GRAD-1")
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        raise Unsupported("ONNX Runtime sessions only infer: there is no training", "FIT-1")
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """A loop over slices of the data."""
+        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
+        self.mode = "composed"
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)

@@ -11,8 +11,17 @@ import torch
 from rnn_reference import layouts
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, require
-from rnn_conformance.composition import Carrying, pack, select_outputs
+from rnn_conformance.adapters.base import (
+    Adapter,
+    Description,
+    Gradients,
+    LayerSpec,
+    Model,
+    Unsupported,
+    refuse_keras_only,
+    require,
+)
+from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs
 
 torch.set_num_threads(1)
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -54,6 +63,7 @@ class TorchAdapter(Adapter):
             "torch.nn.GRU applies the reset gate after the recurrent product only",
             "GRU-EQ-4",
         )
+        refuse_keras_only(spec, "torch.nn layers")
         require(not a["unroll"], "torch.nn layers have no unroll argument", "UNROLL-1")
         return _TorchModel(spec)
 
@@ -132,6 +142,81 @@ class _TorchModel(Model):
         outputs, final = self._module(sequence, states)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
         return packed.unpack(_numpy(padded), zero_output_for_mask=zero), final
+
+    def _flat(
+        self, inputs: torch.Tensor, lengths: np.ndarray | None, states: Any
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Outputs [B, T, U] and states of a batch-major call with lengths."""
+        total = inputs.shape[1]
+        x: Any = inputs if self._batch_first else inputs.transpose(0, 1)
+        if lengths is not None:
+            if not lengths.all():
+                raise Unsupported("pack_padded_sequence refuses a row of length 0", "MASK-6")
+            x = pack_padded_sequence(x, torch.from_numpy(lengths), self._batch_first, enforce_sorted=False)
+        outputs, final = self._module(x, states)
+        if lengths is not None:
+            outputs, _ = pad_packed_sequence(outputs, batch_first=self._batch_first, total_length=total)
+        finals = final if isinstance(final, tuple) else (final,)
+        return outputs if self._batch_first else outputs.transpose(0, 1), [s[0] for s in finals]
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """By ``torch.autograd.grad``."""
+        flat = Flat.of(self._spec, inputs, mask)
+        self.mode = flat.mode
+        x = self._tensor(flat.inputs).requires_grad_()
+        given = [self._tensor(state[None]).requires_grad_() for state in initial_state or ()]
+        states = None if not given else tuple(given) if self._spec.layer == "LSTM" else given[0]
+        outputs, finals = self._flat(x, flat.lengths, states)
+        output_seed, state_seeds = flat.cotangents(cotangents)
+        parameters = dict(self._module.named_parameters())
+        found = torch.autograd.grad(
+            [outputs, *finals],
+            [x, *given, *parameters.values()],
+            [self._tensor(seed) for seed in (output_seed, *state_seeds)],
+        )
+        slopes = [_numpy(g) for g in found]
+        own = dict(zip(parameters, slopes[1 + len(given) :], strict=True))
+        if self._spec.layer == "LSTM" and "bias_hh_l0" in own:
+            own["bias_hh_l0"] = np.zeros_like(own["bias_hh_l0"])  # MAP-TORCH-2: Keras's bias is bias_ih
+        return Gradients(
+            flat.returned(_numpy(outputs.detach()), [_numpy(s.detach()) for s in finals]),
+            flat.input_gradient(slopes[0]),
+            [g[0] for g in slopes[1 : 1 + len(given)]],
+            layouts.from_torch(self._spec.layer, own),
+            np.zeros(0, inputs.dtype),
+        )
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """The usual loop: ``torch.optim.SGD`` on ``mse_loss`` over slices of the data."""
+        flat = Flat.of(self._spec, inputs, None)
+        self.mode = "composed"
+        x, wanted = self._tensor(flat.inputs), self._tensor(targets)
+        optimizer = torch.optim.SGD(self._module.parameters(), lr=learning_rate)
+        slices = zip(x.split(batch_size or 32), wanted.split(batch_size or 32), strict=True)
+        updates = 0
+        for batch, target in slices:
+            outputs, _ = self._flat(batch, None, None)
+            output = outputs if self._arguments["return_sequences"] else outputs[:, -1]
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(output, target).backward()
+            optimizer.step()
+            updates += 1
+        weights = {name: _numpy(value) for name, value in self._module.state_dict().items()}
+        return dict(layouts.from_torch(self._spec.layer, weights)), updates
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """A loop over slices of the data."""
+        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
+        self.mode = "composed"
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Family ``training``: gradients, penalties, an epoch of gradient descent, prediction in batches."""
+
+from __future__ import annotations
+
+import numpy as np
+from rnn_fixtures.case import Case
+
+from rnn_conformance.adapters.base import Model
+from rnn_conformance.bench import Bench
+from rnn_conformance.families.calls import time_axis
+from rnn_conformance.families.outcome import Outcome, ProtocolError, checked
+from rnn_conformance.verdict import Verdict, compare
+
+
+def run(case: Case, bench: Bench) -> Outcome:
+    """Do what the case's ``procedure`` says and compare with the golden results."""
+    model = bench.model(case)
+    match case.argument("procedure"):
+        case "gradients":
+            actual, fault = _gradients(case, bench, model), None
+        case "fit":
+            actual, fault = _fit(case, bench, model)
+        case "predict":
+            actual, fault = _predict(case, bench, model)
+        case other:
+            raise ValueError(f"unknown procedure {other!r}")
+    expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
+    if set(actual) != set(expected):
+        message = f"returned {', '.join(sorted(actual))}, expected {', '.join(sorted(expected))}"
+        return Outcome.of(Verdict("shape", message=message), model)
+    if fault is not None:
+        return Outcome.of(Verdict("value", message=fault), model)
+    axes = {"output": time_axis(case)}
+    ordered = {name: actual[name] for name in expected}
+    return Outcome.of(compare(expected, ordered, bench.dtype, axes), model, list(ordered.values()))
+
+
+def _gradients(case: Case, bench: Bench, model: Model) -> dict[str, np.ndarray]:
+    call = case.calls[0]
+    cotangents = [bench.array(ref) for name, ref in case.arrays.items() if name.startswith("cotangent")]
+    found = model.gradients(**bench.call_arguments(call), cotangents=cotangents)
+    shown = [name.removeprefix("cotangent ") for name in case.arrays if name.startswith("cotangent")]
+    states = [f"gradient initial {name}" for name in ("h", "c")[: len(found.initial_state)]]
+    actual = dict(zip(shown, checked(found.outputs), strict=True)) | {"gradient input": found.inputs}
+    actual |= dict(zip(states, found.initial_state, strict=True))
+    actual |= {f"gradient {name}": array for name, array in found.weights.items()}
+    return actual | ({"losses": found.losses} if found.losses.size else {})
+
+
+def _fit(case: Case, bench: Bench, model: Model) -> tuple[dict[str, np.ndarray], str | None]:
+    detail = case.detail
+    inputs, targets = bench.array(case.calls[0].input), bench.array(case.arrays["targets"])
+    try:
+        weights, updates = model.fit(inputs, targets, detail["batch_size"], detail["learning_rate"])
+    finally:
+        bench.forget()  # its weights have moved
+    if not isinstance(updates, int):
+        raise ProtocolError(f"fit returned {type(updates).__name__} for the number of updates")
+    # A layer that is not trained may count batches or nothing.
+    wrong = updates != detail["batches"] and case.argument("trainable")
+    return dict(weights), f"{updates} updates, expected {detail['batches']} (FIT-1)" if wrong else None
+
+
+def _predict(case: Case, bench: Bench, model: Model) -> tuple[dict[str, np.ndarray], str | None]:
+    detail = case.detail
+    outputs, batches = model.predict(bench.array(case.calls[0].input), detail["batch_size"])
+    actual = dict(zip(case.calls[0].expected, checked(outputs), strict=False))
+    wrong = batches != detail["batches"]
+    return actual, f"{batches} batches, expected {detail['batches']} (FIT-5)" if wrong else None
