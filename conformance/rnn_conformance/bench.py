@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
     """What an adapter must build for a case."""
     return LayerSpec(
         case.layer,
-        case.layer_arguments,
+        case.layer_arguments | case.detail.get("arguments", {}),
         case.size,
         dtype,
         device,
-        has_mask=any(call.mask is not None for call in case.calls),
+        has_mask=any(call.mask is not None for call in case.calls) or "lengths" in case.detail,
         has_initial_state=any(call.initial_state is not None for call in case.calls),
+        declared=case.detail.get("declared", {}),
+        positional=tuple(case.detail.get("positional", ())),
     )
 
 
@@ -33,6 +35,7 @@ def build_key(case: Case) -> tuple[Any, ...]:
         tuple(vars(case.size).values()),
         any(call.mask is not None for call in case.calls),
         any(call.initial_state is not None for call in case.calls),
+        str([case.detail.get(name) for name in ("arguments", "declared", "positional")]),
     )
 
 
@@ -54,6 +57,14 @@ class Bench:
         """The case's weights in the Keras layout."""
         return {name: self.array(ref) for name, ref in case.weights.items()}
 
+    def spec(self, case: Case) -> LayerSpec:
+        """What to build for a case; ``weights=True`` in its arguments stands for the case's own."""
+        spec = layer_spec(case, self.dtype, self.device)
+        if spec.arguments.get("weights") is True:
+            own = list(self.weights(case).values())
+            return replace(spec, arguments=dict(spec.arguments) | {"weights": own})
+        return spec
+
     def model(self, case: Case) -> Model:
         """A model of the case's layer that has the case's weights; the state that it carries is as the last case left it.
 
@@ -65,16 +76,15 @@ class Bench:
         key = build_key(case)
         if key != self._key:
             self._key, self._weights, self._model = key, None, None
-            spec = layer_spec(case, self.dtype, self.device)
             try:
-                self._model = self.adapter.build(spec)
+                self._model = self.adapter.build(self.spec(case))
             except Unsupported as reason:
                 self._model = reason
         if isinstance(self._model, Unsupported):
             raise self._model
         if self._model is None:
             raise RuntimeError("the build of this layer failed for an earlier case of the same arguments")
-        if case.weights != self._weights:
+        if case.weights != self._weights and not case.detail.get("arguments", {}).get("weights"):
             self._weights = None  # stays so when setting fails half-way
             self._model.set_weights(self.weights(case))
             self._weights = case.weights
@@ -92,6 +102,3 @@ class Bench:
             "mask": None if call.mask is None else self.array(call.mask),
             "initial_state": None if states is None else [self.array(ref) for ref in states],
         }
-
-
-Arrays = Mapping[str, np.ndarray]

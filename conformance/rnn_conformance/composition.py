@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model
+from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model, Unsupported
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Packed:
 
 def pack(inputs: np.ndarray, mask: np.ndarray) -> Packed:
     """Move the valid steps of each row of a batch [B, T, F] to the front."""
+    if mask.shape != inputs.shape[:2]:
+        raise Unsupported("masks are turned into lengths: the framework never sees this one", "MASK-1")
     order = np.argsort(~mask, axis=1, kind="stable")
     return Packed(
         np.take_along_axis(inputs, order[..., None], axis=1),
@@ -165,12 +167,24 @@ class Flat:
         return gradient.swapaxes(0, 1) if a["time_major"] else gradient
 
 
+def static_views(
+    spec: LayerSpec, output: Sequence[int | None], state: Sequence[int | None]
+) -> list[tuple[int | None, ...]]:
+    """Of a framework that says [B, T, U] and [B, U], what the views ask for (VIEW-1 to VIEW-3)."""
+    a = spec.arguments
+    batch, _, units = output
+    shown = tuple(output) if a["return_sequences"] else (batch, units)
+    return [shown, *([tuple(state)] * spec.state_count if a["return_state"] else [])]
+
+
 class Carrying(Model):
     """A layer without a memory whose user passes each call's final state to the next (CARRY-1)."""
 
     mode = "composed"
 
     def __init__(self, build: Callable[[LayerSpec], Model], spec: LayerSpec) -> None:
+        if spec.declared:
+            raise Unsupported("the user carries the states: no batch size is declared", "CARRY-7")
         arguments = dict(spec.arguments) | {"stateful": False, "return_state": True}
         self._spec = spec
         self._model = build(replace(spec, arguments=arguments, has_initial_state=True))

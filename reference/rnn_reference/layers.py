@@ -106,6 +106,7 @@ class _Recurrent:
         if self.stateful and batch is None:
             raise ValueError("stateful=True needs a known batch size: give batch_input_shape (CARRY-7)")
         self.features, self._batch = input_shape[-1], batch
+        self.batch_input_shape = tuple(input_shape)
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:

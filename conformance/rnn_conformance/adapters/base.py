@@ -41,6 +41,10 @@ class Unsupported(Exception):
         self.clause = clause
 
 
+class Refused(Exception):
+    """The framework refused, where no frame of its own is on the stack (a C extension called directly)."""
+
+
 @dataclass(frozen=True)
 class Description:
     """What an adapter runs: framework, version, and what it offers on this machine.
@@ -74,6 +78,11 @@ class LayerSpec:
     dtype, device : str
     has_mask, has_initial_state : bool
         Whether calls will pass them.
+    declared : mapping
+        Keywords that declare the input's shape (SHAPE-2, SHAPE-3), or ``Input``: the batch shape of a ``keras.Input``, which for other
+        frameworks is the shape to ask their static inference about (SHAPE-9). None stands for an open dimension.
+    positional : tuple
+        Arguments given by position too, before those of ``arguments`` (ERR-3).
     """
 
     layer: str
@@ -83,6 +92,13 @@ class LayerSpec:
     device: str
     has_mask: bool
     has_initial_state: bool
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    positional: tuple[Any, ...] = ()
+
+    @property
+    def units(self) -> Any:
+        """What the constructor is given: a case may ask for units that are no positive integer."""
+        return self.arguments["units"]
 
     @property
     def reset_after(self) -> bool:
@@ -149,6 +165,18 @@ class Model(ABC):
         """Forget the state carried from earlier calls (CARRY-2); for layers built with ``stateful``."""
         raise Unsupported("the adapter's layers carry no state from call to call", "CARRY-1")
 
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        """What the framework says before it computes: the outputs' shapes, by the means that it offers (SHAPE-9)."""
+        raise Unsupported("the adapter offers no static shape inference", "SHAPE-9")
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        """The shapes of the layer's weights in the Keras layout (WEIGHT-1 to WEIGHT-4)."""
+        raise Unsupported("the adapter does not show weights", "WEIGHT-1")
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """Run the layer on rows of the given lengths (SHAPE-11)."""
+        raise Unsupported("the layers take masks, not lengths", "SHAPE-11")
+
     def gradients(
         self,
         inputs: np.ndarray,
@@ -195,13 +223,27 @@ KERAS_ONLY = {
     "kernel_constraint": "CONS-1",
     "recurrent_constraint": "CONS-1",
     "bias_constraint": "CONS-1",
+    "name": "SHAPE-10",
+    "weights": "WEIGHT-6",
+    "seed": "SHAPE-10",
+    "implementation": "SHAPE-10",
+    "use_cudnn": "SHAPE-10",
+    "dropout": "DROP-1",
+    "recurrent_dropout": "DROP-2",
+    "returnsequences": "ERR-3",
+    "kernel_initializer": "INIT-1",
+    "recurrent_initializer": "INIT-1",
+    "bias_initializer": "INIT-1",
 }
 
 
 def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
     """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
     for name, clause in KERAS_ONLY.items():
-        require(spec.arguments.get(name) is None, f"{framework} have no {name} argument", clause)
+        require(not spec.arguments.get(name), f"{framework} have no {name} argument", clause)
+    for name in spec.declared:
+        require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")
+    require(not spec.positional, f"{framework} take their sizes by position", "ERR-3")
     require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
 
 

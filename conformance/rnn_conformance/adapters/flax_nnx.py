@@ -27,12 +27,13 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs
+from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs, static_views
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
 # XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
 COMPILATIONS_KEPT = 512
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 
 # The specification's activations as jax.nn and jax.numpy have them; the others are not in JAX.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -96,11 +97,13 @@ class FlaxNnxAdapter(Adapter):
             "GRU-EQ-4",
         )
         refuse_keras_only(spec, "flax.nnx layers")
+        open_length = spec.declared.get("Input", [None, 0])[1] is None
+        require(not (a["unroll"] and open_length), "nnx.RNN unrolls a given number of steps", "UNROLL-2")
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         masked = spec.has_mask
         key = (
             *(spec.layer, a["activation"], a["recurrent_activation"], a["use_bias"], a["unroll"]),
-            *(spec.size, spec.dtype, spec.device, masked),
+            *(spec.size, spec.units, spec.dtype, spec.device, masked),
             not masked and a["go_backwards"],
             not masked and a["time_major"],
         )
@@ -123,18 +126,19 @@ def _device(name: str) -> Any:
 def _layer(spec: LayerSpec) -> nnx.RNN:
     a, dtype = spec.arguments, jnp.dtype(spec.dtype)
     zeros = jax.nn.initializers.zeros
+    # Other units than the case's are there to be refused, by the cell as its users call it.
+    initial = {"kernel_init": zeros, "recurrent_kernel_init": zeros} if spec.units == spec.size.U else {}
     rngs = nnx.Rngs(0)
     cell_type = nnx.OptimizedLSTMCell if spec.layer == "LSTM" else nnx.GRUCell
     cell = cell_type(
         spec.size.F,
-        spec.size.U,
+        spec.units,
         gate_fn=ACTIVATIONS[a["recurrent_activation"]],
         activation_fn=ACTIVATIONS[a["activation"]],
-        kernel_init=zeros,
-        recurrent_kernel_init=zeros,
         dtype=dtype,
         param_dtype=dtype,
         rngs=rngs,
+        **initial,
     )
     if spec.layer == "GRU" and a["use_bias"]:  # MAP-FLAX-3
         width = 3 * spec.size.U
@@ -181,6 +185,8 @@ class _FlaxModel(Model):
         self.path = "XLA"
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        complete = ("bias" in weights) == self._spec.arguments["use_bias"]
+        require(complete, "flax.nnx's parameters are set one by one: there is no list of weights", "WEIGHT-5")
         converted = layouts.to_flax(self._spec.layer, weights, reset_after=self._spec.reset_after)
         cell = self._rnn.cell
         if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
@@ -204,6 +210,11 @@ class _FlaxModel(Model):
         self.mode = "composed" if replaced_bias or mask is not None else "native"
         carry = None
         if initial_state is not None:
+            require(
+                lstm or len(initial_state) == 1,
+                "flax.nnx.GRUCell takes its carry as one array, not as a list",
+                "STATE-2",
+            )
             arrays = [jnp.asarray(state) for state in initial_state]
             carry = tuple(reversed(arrays)) if lstm else arrays[0]  # Flax carries (c, h)
         lengths = None
@@ -232,10 +243,41 @@ class _FlaxModel(Model):
             time_major=a["time_major"],
         )
 
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        """``jax.eval_shape``, with symbolic dimensions for the open ones."""
+        spec = self._spec
+        shape = spec.declared["Input"]
+        symbols = jax.export.symbolic_shape("b, t")
+        dims = [s if d is None else d for s, d in zip(symbols, shape, strict=False)]
+        graph, state = nnx.split(self._rnn)
+        x = jax.ShapeDtypeStruct((*dims, shape[2]), jnp.dtype(spec.dtype))
+        carry, output = jax.eval_shape(lambda s, x: nnx.merge(graph, s)(x), state, x)
+        leaf = carry[0] if isinstance(carry, tuple) else carry
+
+        def plain(dimensions: Sequence[Any]) -> list[int | None]:
+            return [d if isinstance(d, int) else None for d in dimensions]
+
+        return {"jax.eval_shape": static_views(spec, plain(output.shape), plain(leaf.shape))}
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        _, state = nnx.split(self._rnn)
+        found = layouts.from_flax(self._spec.layer, self._weights(state))
+        kept = WEIGHTS if self._spec.arguments["use_bias"] else WEIGHTS[:2]
+        return {name: found[name].shape for name in kept}
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """``seq_lengths``."""
+        _, outputs = self._compiled(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
+        return [np.asarray(outputs)]
+
     def _weights(self, state: Any) -> dict[str, np.ndarray]:
         """Leaves of a state (weights, or their gradients) by Flax's names."""
-        found = {".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(state)}
-        return {name.removeprefix("cell."): array for name, array in found.items() if "dense" in name}
+        leaves = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}
+        return {
+            name.removeprefix("cell."): np.asarray(leaf[...])
+            for name, leaf in leaves.items()
+            if "dense" in name
+        }
 
     def gradients(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments
+from rnn_conformance.adapters.keras_common import NO_SUCH, KerasModel, layer_arguments
 
 # isort: split
 import tf_keras
@@ -34,14 +34,18 @@ class Keras2Adapter(Adapter):
         tf_keras.backend.set_floatx(spec.dtype)  # as a user of another dtype does
         arguments = layer_arguments(tf_keras, spec.arguments, NAMES)
         for name in ("activation", "recurrent_activation"):
-            known = arguments[name] is None or arguments[name] in KNOWN
+            known = arguments[name] in (None, NO_SUCH, *KNOWN)
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
+        require("use_cudnn" not in arguments, "Keras 2 has no use_cudnn argument", "SHAPE-10")
+        declared = {name: value for name, value in spec.declared.items() if name != "Input"}
         size = spec.size
         shape = (size.T, size.B, size.F) if arguments["time_major"] else (size.B, size.T, size.F)
         on_device = partial(setup.tf.device, setup.tf_device(spec.device))
         with on_device():
-            layer = getattr(tf_keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
-            return KerasModel(tf_keras, layer, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
+            layer = getattr(tf_keras.layers, spec.layer)(
+                *spec.positional, **arguments, **declared, dtype=spec.dtype
+            )
+            return KerasModel(tf_keras, layer, spec, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

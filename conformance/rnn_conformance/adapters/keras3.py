@@ -39,12 +39,18 @@ class Keras3Adapter(Adapter):
                 "Keras 3 has no name for the slope of 0.2",
                 "ACT-HARD-SIGMOID-KERAS2",
             )
+        require("weights" not in arguments, "Keras 3 has no weights argument", "WEIGHT-6")
+        declared = {name: value for name, value in spec.declared.items() if name != "Input"}
+        for name in declared:
+            require(name == "input_shape", f"Keras 3 has no {name} argument", "SHAPE-2")
         size = spec.size
         on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
         with on_device():
-            layer = getattr(keras.layers, spec.layer)(**arguments, dtype=spec.dtype)
+            layer = getattr(keras.layers, spec.layer)(
+                *spec.positional, **arguments, **declared, dtype=spec.dtype
+            )
             shape = (size.B, size.T, size.F)
-            return KerasModel(keras, layer, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
+            return KerasModel(keras, layer, spec, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

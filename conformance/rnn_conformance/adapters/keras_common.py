@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rnn_conformance.adapters.base import Gradients, Model
+from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, require
+
+NO_SUCH = "no_such_name"  # a name that nothing has: the framework is asked to refuse it (ERR-2)
 
 
 def layer_arguments(keras: Any, arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def layer_arguments(keras: Any, arguments: Mapping[str, Any], names: Mapping[str
     for key in ("activation", "recurrent_activation"):
         result[key] = None if result[key] == "none" else names.get(result[key], result[key])
     zeros = dict.fromkeys(("kernel_initializer", "recurrent_initializer", "bias_initializer"), "zeros")
-    return result | zeros
+    return zeros | result
 
 
 def made(keras: Any, name: str, value: Any) -> Any:
@@ -39,14 +41,45 @@ class KerasModel(Model):
         self,
         keras: Any,
         layer: Any,
+        spec: LayerSpec,
         input_shape: tuple[int, ...],
         to_tensor: Callable[[np.ndarray], Any],
         to_numpy: Callable[[Any], np.ndarray],
         on_device: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        layer.build(input_shape)
+        self._static: dict[str, list[Any]] = {}
+        if spec.declared:
+            self._declare(keras, layer, spec)
+        elif "weights" not in spec.arguments:  # they are set by the first call alone
+            layer.build(input_shape)
         self._keras, self._on_device = keras, on_device
         self._layer, self._to_tensor, self._to_numpy = layer, to_tensor, to_numpy
+
+    def _declare(self, keras: Any, layer: Any, spec: LayerSpec) -> None:
+        """Build from a declaration: a symbolic input, or keywords in a Sequential model."""
+        if "Input" in spec.declared:
+            symbol = keras.Input(batch_shape=tuple(spec.declared["Input"]))
+            outputs = _listed(layer(symbol))
+        else:
+            several = spec.arguments["return_state"]
+            require(not several, "a Sequential model takes layers with one output", "SHAPE-2")
+            network = keras.Sequential([layer])
+            symbol, outputs = network.inputs[0], network.outputs
+        shape = tuple(symbol.shape)
+        computed = layer.compute_output_shape(shape)
+        several = (
+            isinstance(computed, (list, tuple)) and isinstance(computed[0], (list, tuple))
+        ) or isinstance(computed, list)
+        self._static = {
+            "the symbolic output": [tuple(o.shape) for o in outputs],
+            "compute_output_shape": [tuple(c) for c in (computed if several else [computed])],
+        }
+
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        return self._static
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        return dict(zip(WEIGHTS, (w.shape for w in self._layer.get_weights()), strict=False))
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         with self._on_device():

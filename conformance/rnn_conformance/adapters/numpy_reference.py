@@ -40,10 +40,21 @@ class _NumpyModel(Model):
         for name in ("activation", "recurrent_activation"):
             if arguments[name] == "none":
                 arguments[name] = None
-        self._layer = getattr(rnn_reference, spec.layer)(**arguments)
+        declared = dict(spec.declared)
+        if "Input" in declared:
+            declared = {"batch_input_shape": declared["Input"]}
+        self._spec = spec
+        self._layer = getattr(rnn_reference, spec.layer)(*spec.positional, **arguments, **declared)
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._layer.set_weights(list(weights.values()))
+
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        found = self._layer.compute_output_shape(self._layer.batch_input_shape)
+        return {"compute_output_shape": found if isinstance(found, list) else [found]}
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        return self._layer.weight_shapes
 
     def reset_states(self) -> None:
         self._layer.reset_states()

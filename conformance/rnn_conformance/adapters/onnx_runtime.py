@@ -10,8 +10,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from rnn_reference import layouts
+from rnn_reference.shapes import weight_shapes
 
 from rnn_conformance.adapters.base import (
+    DTYPES,
     Adapter,
     Description,
     Gradients,
@@ -21,7 +23,7 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, in_batches, pack, select_outputs
+from rnn_conformance.composition import Carrying, in_batches, pack, select_outputs, static_views
 
 OPSET, IR_VERSION = 14, 8
 # The operator's function list: specification name to ONNX name, alpha, beta.
@@ -89,6 +91,8 @@ class _OnnxModel(Model):
         self._reverse = bool(spec.arguments["go_backwards"]) and not spec.has_mask
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        complete = ("bias" in weights) == self._spec.arguments["use_bias"]
+        require(complete, "ONNX inputs are named, and B is optional: there is no list of weights", "WEIGHT-5")
         tensors = layouts.to_onnx(self._spec.layer, weights, reset_after=self._spec.reset_after)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -103,7 +107,7 @@ class _OnnxModel(Model):
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:
         spec, a = self._spec, self._spec.arguments
-        element, units, lstm = ELEMENT[spec.dtype], spec.size.U, spec.layer == "LSTM"
+        element, units, lstm = ELEMENT[spec.dtype], spec.units, spec.layer == "LSTM"
         attributes: dict[str, Any] = {"hidden_size": units}
         if self._reverse:
             attributes["direction"] = "reverse"
@@ -161,6 +165,9 @@ class _OnnxModel(Model):
             inputs, feeds["lengths"] = packed.inputs, packed.lengths.astype(np.int32)
         feeds["X"] = np.ascontiguousarray(inputs.swapaxes(0, 1))
         if self._spec.has_initial_state:
+            count = len(initial_state) if initial_state is not None else self._spec.state_count
+            named = "ONNX LSTM and GRU take each state by name, not as a list"
+            require(count == self._spec.state_count, named, "STATE-2")
             zero = np.zeros((inputs.shape[0], self._spec.size.U), inputs.dtype)
             states = initial_state or [zero] * self._spec.state_count  # the model's inputs are not optional
             for name, state in zip(("initial_h", "initial_c"), states, strict=False):
@@ -178,6 +185,46 @@ class _OnnxModel(Model):
             return_state=a["return_state"],
             time_major=a["time_major"],
         )
+
+    def _zero_model(self) -> Any:
+        spec = self._spec
+        shapes = weight_shapes(
+            spec.layer,
+            spec.size.F,
+            spec.size.U,
+            use_bias=spec.arguments["use_bias"],
+            reset_after=spec.reset_after,
+        )
+        zeros = {name: np.zeros(shape, DTYPES[spec.dtype]) for name, shape in shapes.items()}
+        return self._model(layouts.to_onnx(spec.layer, zeros, reset_after=spec.reset_after))
+
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        """``onnx.shape_inference``; open dimensions are symbols."""
+        model = self._zero_model()
+        for dimension, number in zip(
+            model.graph.input[0].type.tensor_type.shape.dim,
+            (self._spec.declared["Input"][k] for k in (1, 0, 2)),
+            strict=True,
+        ):
+            if number is not None:
+                dimension.dim_value = number
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        found = [
+            [d.dim_value or None for d in output.type.tensor_type.shape.dim]
+            for output in inferred.graph.output
+        ]
+        time, _, batch, units = found[0]
+        return {"onnx.shape_inference": static_views(self._spec, (batch, time, units), found[1][1:])}
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        tensors = {t.name: numpy_helper.to_array(t) for t in self._zero_model().graph.initializer}
+        found = layouts.from_onnx(self._spec.layer, tensors, reset_after=self._spec.reset_after)
+        return {name: array.shape for name, array in found.items()}
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """``sequence_lens``."""
+        feeds = {"X": np.ascontiguousarray(inputs.swapaxes(0, 1)), "lengths": lengths.astype(np.int32)}
+        return self._session.run(None, feeds)
 
     def gradients(
         self,

@@ -74,7 +74,7 @@ class _TorchModel(Model):
         self._batch_first = not self._arguments["time_major"]
         self._module = getattr(torch.nn, spec.layer)(
             spec.size.F,
-            spec.size.U,
+            spec.units,
             bias=self._arguments["use_bias"],
             batch_first=self._batch_first,
             device=spec.device,
@@ -103,6 +103,11 @@ class _TorchModel(Model):
         time_axis = 1 if self._batch_first else 0
         states = None
         if initial_state is not None:
+            require(
+                self._spec.layer == "LSTM" or len(initial_state) == 1,
+                "torch.nn.GRU takes its state as one tensor, not as a list",
+                "STATE-2",
+            )
             tensors = [self._tensor(state[None]) for state in initial_state]
             states = tuple(tensors) if self._spec.layer == "LSTM" else tensors[0]
         self.mode = "composed" if a["go_backwards"] else "native"

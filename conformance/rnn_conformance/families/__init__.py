@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rnn_fixtures.case import Case
 
 from rnn_conformance.bench import Bench
-from rnn_conformance.families import calls, training
+from rnn_conformance.families import calls, rejects, shapes, training
 from rnn_conformance.families.outcome import Outcome
 
 Procedure = Callable[[Case, Bench], Outcome]
@@ -15,5 +15,7 @@ Procedure = Callable[[Case, Bench], Outcome]
 PROCEDURES: dict[str, Procedure] = {
     "forward": calls.run,
     "stateful": calls.run,
+    "shapes": shapes.run,
+    "rejects": rejects.run,
     "training": training.run,
 }
