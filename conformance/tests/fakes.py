@@ -24,6 +24,11 @@ class Broken(Adapter):
         return _BrokenModel(self.fault, spec, NumpyAdapter().build(spec))
 
 
+PASSED_ON = (
+    "reset_states gradients fit predict static_shapes weight_shapes initial_weights call_lengths".split()
+)
+
+
 class _BrokenModel(Model):
     def __init__(self, fault: str, spec: LayerSpec, model: Model) -> None:
         self._fault, self._spec, self._model = fault, spec, model
@@ -33,7 +38,7 @@ class _BrokenModel(Model):
 
     def __getattribute__(self, name: str) -> Any:
         """Everything but calls is the reference's."""
-        if name in ("reset_states", "gradients", "fit", "predict"):
+        if name in PASSED_ON:
             return getattr(self._model, name)
         return super().__getattribute__(name)
 

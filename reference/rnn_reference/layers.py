@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_reference import activations, constraints, regularizers, shapes, tape, training
+from rnn_reference import activations, constraints, initializers, regularizers, shapes, tape, training
 from rnn_reference.activations import Activation
 from rnn_reference.recurrence import Trajectory, forward
 from rnn_reference.training import Penalties
@@ -55,6 +55,11 @@ class _Recurrent:
         for argument, clause in (("dropout", "DROP-1"), ("recurrent_dropout", "DROP-2")):
             if arguments[argument]:
                 raise NotImplementedError(f"{argument}: reserved by clause {clause} of the specification")
+        self.unit_forget_bias = bool(arguments.get("unit_forget_bias", False))
+        self.initializers = {
+            short: initializers.get(arguments[f"{short}_initializer"]) for short in _SHORT.values()
+        }
+        self.seed = kwargs.get("seed")
         self.penalties = Penalties(
             {
                 weight: made
@@ -107,6 +112,8 @@ class _Recurrent:
             raise ValueError("stateful=True needs a known batch size: give batch_input_shape (CARRY-7)")
         self.features, self._batch = input_shape[-1], batch
         self.batch_input_shape = tuple(input_shape)
+        if self._weights is None:
+            self._require_weights()
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -140,14 +147,26 @@ class _Recurrent:
         self._weights = dict(zip(expected, weights, strict=True))
 
     def get_weights(self) -> list[Any]:
-        """The weights as they were set, in order (WEIGHT-5)."""
+        """The weights as they were set or drawn, in order (WEIGHT-5)."""
         return list(self._require_weights().values())
 
     def _require_weights(self) -> dict[str, Any]:
+        """The weights; drawn now when nobody has set them (INIT-1)."""
         if self._weights is None:
-            raise NotImplementedError(
-                f"{self.name} has no weights: call set_weights(); initial values are reserved by clause INIT-1"
+            names = self.weight_shapes  # raises when the layer is not built
+            assert self.features is not None
+            parts = initializers.initial_parts(
+                self.layer,
+                self.features,
+                self.units,
+                use_bias=self.use_bias,
+                reset_after=self.reset_after,
+                unit_forget_bias=self.unit_forget_bias,
+                **self.initializers,
             )
+            rng = np.random.default_rng(self.seed)
+            drawn = {name: initializers.draw(parts[name], shape, rng) for name, shape in names.items()}
+            self._weights = {name: np.asarray(array, self.dtype) for name, array in drawn.items()}
         return self._weights
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> shapes.Shape | list[shapes.Shape]:

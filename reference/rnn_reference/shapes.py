@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 Shape = tuple[int | None, ...]
 GATES = {"LSTM": 4, "GRU": 3}
 
@@ -48,6 +50,22 @@ def check_input(shape: Sequence[int | None], features: int | None = None) -> Non
         raise ValueError(
             f"expected {features} features, found {shape[-1]}. Full shape received: {tuple(shape)} (SHAPE-1)"
         )
+
+
+def mask_of_lengths(lengths: Sequence[int], batch: int, steps: int) -> np.ndarray:
+    """The mask [B, T] that a length for each row stands for (SHAPE-11).
+
+    Raises
+    ------
+    ValueError
+        For another number of lengths than rows, or one outside [0, T].
+    """
+    given = np.asarray(lengths)
+    if given.shape != (batch,):
+        raise ValueError(f"expected {batch} lengths, got shape {given.shape} (SHAPE-11)")
+    if given.size and (given.min() < 0 or given.max() > steps):
+        raise ValueError(f"lengths must lie in [0, {steps}], got {given.tolist()} (SHAPE-11)")
+    return np.arange(steps)[None, :] < given[:, None]
 
 
 def weight_shapes(

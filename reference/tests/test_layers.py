@@ -57,11 +57,6 @@ def test_reserved_arguments_name_their_clause(layer: str, arguments: dict[str, A
     assert f"### {clause} (reserved)" in (SPEC / "reserved.md").read_text("utf-8")
 
 
-def test_unknown_initial_weights_name_their_clause() -> None:
-    with pytest.raises(NotImplementedError, match="INIT-1"):
-        LSTM(2)(np.ones((1, 2, 3)))
-
-
 @pytest.mark.parametrize("units", [0, -1, 2.5, "2", True])
 def test_units_must_be_a_positive_integer(units: Any) -> None:
     with pytest.raises(ValueError, match="units must be a positive integer"):

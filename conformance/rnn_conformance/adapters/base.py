@@ -81,6 +81,8 @@ class LayerSpec:
     declared : mapping
         Keywords that declare the input's shape (SHAPE-2, SHAPE-3), or ``Input``: the batch shape of a ``keras.Input``, which for other
         frameworks is the shape to ask their static inference about (SHAPE-9). None stands for an open dimension.
+    seed : int, optional
+        Given where the layer must keep its own initial weights: the seed to draw them with (INIT-1).
     positional : tuple
         Arguments given by position too, before those of ``arguments`` (ERR-3).
     """
@@ -94,6 +96,7 @@ class LayerSpec:
     has_initial_state: bool
     declared: Mapping[str, Any] = field(default_factory=dict)
     positional: tuple[Any, ...] = ()
+    seed: int | None = None
 
     @property
     def units(self) -> Any:
@@ -173,6 +176,10 @@ class Model(ABC):
         """The shapes of the layer's weights in the Keras layout (WEIGHT-1 to WEIGHT-4)."""
         raise Unsupported("the adapter does not show weights", "WEIGHT-1")
 
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        """The weights that the layer made for itself, in the Keras layout (INIT-1)."""
+        raise Unsupported("the adapter's layers have no initial weights of their own", "INIT-1")
+
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """Run the layer on rows of the given lengths (SHAPE-11)."""
         raise Unsupported("the layers take masks, not lengths", "SHAPE-11")
@@ -237,10 +244,19 @@ KERAS_ONLY = {
 }
 
 
+# Where a case leaves these, a framework shows its own defaults (INIT-1).
+KERAS_DEFAULTS = {
+    "kernel_initializer": "glorot_uniform",
+    "recurrent_initializer": "orthogonal",
+    "bias_initializer": "zeros",
+}
+
+
 def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
     """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
     for name, clause in KERAS_ONLY.items():
-        require(not spec.arguments.get(name), f"{framework} have no {name} argument", clause)
+        asked = spec.arguments.get(name) not in (None, False, 0.0, KERAS_DEFAULTS.get(name))
+        require(not asked, f"{framework} have no {name} argument", clause)
     for name in spec.declared:
         require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")
     require(not spec.positional, f"{framework} take their sizes by position", "ERR-3")

@@ -19,6 +19,7 @@ from flax import nnx
 from rnn_reference import layouts
 
 from rnn_conformance.adapters.base import (
+    KERAS_DEFAULTS,
     Adapter,
     Description,
     Gradients,
@@ -67,6 +68,34 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_INIT = jax.nn.initializers
+# By name or class; others are not in jax.nn.initializers, or mean something else there.
+INITIALIZERS: dict[str, Callable[..., Any]] = {
+    "zeros": lambda: _INIT.zeros,
+    "ones": lambda: _INIT.ones,
+    "Constant": _INIT.constant,
+    "glorot_uniform": _INIT.glorot_uniform,
+    "glorot_normal": _INIT.glorot_normal,
+    "he_uniform": _INIT.he_uniform,
+    "he_normal": _INIT.he_normal,
+    "HeNormal": _INIT.he_normal,
+    "lecun_uniform": _INIT.lecun_uniform,
+    "lecun_normal": _INIT.lecun_normal,
+    "orthogonal": _INIT.orthogonal,
+    "Orthogonal": lambda gain: _INIT.orthogonal(gain),
+    "variance_scaling": lambda: _INIT.variance_scaling(1.0, "fan_in", "truncated_normal"),
+    "VarianceScaling": lambda scale, mode, distribution: _INIT.variance_scaling(
+        scale, mode, distribution.replace("untruncated_", "")
+    ),
+}
+# Keras's argument to the cells'.
+INITIALIZER_ARGUMENTS = {
+    "kernel_initializer": "kernel_init",
+    "recurrent_initializer": "recurrent_kernel_init",
+    "bias_initializer": "bias_init",
+}
+
+
 class FlaxNnxAdapter(Adapter):
     """``flax.nnx`` under ``jax.jit``."""
 
@@ -96,7 +125,8 @@ class FlaxNnxAdapter(Adapter):
             "flax.nnx.GRUCell applies the reset gate after the recurrent product only",
             "GRU-EQ-4",
         )
-        refuse_keras_only(spec, "flax.nnx layers")
+        without = {k: v for k, v in a.items() if k not in INITIALIZER_ARGUMENTS}
+        refuse_keras_only(replace(spec, arguments=without), "flax.nnx layers")
         open_length = spec.declared.get("Input", [None, 0])[1] is None
         require(not (a["unroll"] and open_length), "nnx.RNN unrolls a given number of steps", "UNROLL-2")
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
@@ -106,7 +136,10 @@ class FlaxNnxAdapter(Adapter):
             *(spec.size, spec.units, spec.dtype, spec.device, masked),
             not masked and a["go_backwards"],
             not masked and a["time_major"],
+            str([a.get(name) for name in INITIALIZER_ARGUMENTS]),
         )
+        if spec.seed is not None:
+            return _FlaxModel(spec, _layer(spec), None)
         if len(self._compiled) >= COMPILATIONS_KEPT:
             self._compiled.clear()
             jax.clear_caches()
@@ -123,12 +156,48 @@ def _device(name: str) -> Any:
     return jax.devices("cpu" if kind == "cpu" else "gpu")[int(number or 0)]
 
 
+def _initializers(spec: LayerSpec) -> dict[str, Any]:
+    """The cells' initializer arguments; none where the case leaves Keras's defaults: then Flax shows its own."""
+    a = spec.arguments
+    require(
+        spec.layer == "GRU" or not a["use_bias"] or not a.get("unit_forget_bias") or _all_default(a),
+        "flax.nnx's cells have no unit_forget_bias argument",
+        "INIT-2",
+    )
+    if _all_default(a):
+        return {}
+    found = {}
+    for name, own in INITIALIZER_ARGUMENTS.items():
+        if name not in a:
+            continue
+        value = a[name]
+        key = value if isinstance(value, str) else value["class"]
+        numbers = {} if isinstance(value, str) else {k: v for k, v in value.items() if k != "class"}
+        require(
+            name != "bias_initializer" or spec.layer == "LSTM" or key == "zeros" or not a["use_bias"],
+            "flax.nnx.GRUCell has one bias for each pair of Keras's",
+            "MAP-FLAX-2",
+        )
+        one_dimension = name == "bias_initializer" and key not in ("zeros", "ones", "Constant", "orthogonal")
+        require(not one_dimension, "JAX's variance scaling needs a matrix", "INIT-3")
+        require(key in INITIALIZERS, f"jax.nn.initializers has no {key} as Keras defines it", "INIT-1")
+        found[own] = INITIALIZERS[key](**numbers)
+    return found
+
+
+def _all_default(arguments: Mapping[str, Any]) -> bool:
+    own = all(arguments.get(name, value) == value for name, value in KERAS_DEFAULTS.items())
+    return own and arguments.get("unit_forget_bias", True)
+
+
 def _layer(spec: LayerSpec) -> nnx.RNN:
     a, dtype = spec.arguments, jnp.dtype(spec.dtype)
     zeros = jax.nn.initializers.zeros
     # Other units than the case's are there to be refused, by the cell as its users call it.
     initial = {"kernel_init": zeros, "recurrent_kernel_init": zeros} if spec.units == spec.size.U else {}
-    rngs = nnx.Rngs(0)
+    if spec.seed is not None or any(name in a for name in INITIALIZER_ARGUMENTS):
+        initial = ({} if spec.seed is not None else initial) | _initializers(spec)
+    rngs = nnx.Rngs(spec.seed or 0)
     cell_type = nnx.OptimizedLSTMCell if spec.layer == "LSTM" else nnx.GRUCell
     cell = cell_type(
         spec.size.F,
@@ -140,7 +209,7 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
         rngs=rngs,
         **initial,
     )
-    if spec.layer == "GRU" and a["use_bias"]:  # MAP-FLAX-3
+    if spec.layer == "GRU" and a["use_bias"] and spec.seed is None:  # MAP-FLAX-3
         width = 3 * spec.size.U
         cell.dense_h = nnx.Linear(
             spec.size.U, width, kernel_init=zeros, dtype=dtype, param_dtype=dtype, rngs=rngs
@@ -242,6 +311,12 @@ class _FlaxModel(Model):
             return_state=a["return_state"],
             time_major=a["time_major"],
         )
+
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        _, state = nnx.split(self._rnn)
+        found = layouts.from_flax(self._spec.layer, self._weights(state))
+        kept = WEIGHTS if self._spec.arguments["use_bias"] else WEIGHTS[:2]
+        return {name: found[name] for name in kept}
 
     def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
         """``jax.eval_shape``, with symbolic dimensions for the open ones."""

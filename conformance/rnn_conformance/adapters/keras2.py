@@ -32,7 +32,9 @@ class Keras2Adapter(Adapter):
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
         tf_keras.backend.set_floatx(spec.dtype)  # as a user of another dtype does
-        arguments = layer_arguments(tf_keras, spec.arguments, NAMES)
+        if spec.seed is not None:
+            tf_keras.utils.set_random_seed(spec.seed)
+        arguments = layer_arguments(tf_keras, spec, NAMES)
         for name in ("activation", "recurrent_activation"):
             known = arguments[name] in (None, NO_SUCH, *KNOWN)
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")

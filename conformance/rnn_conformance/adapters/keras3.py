@@ -31,7 +31,9 @@ class Keras3Adapter(Adapter):
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
         keras.config.set_floatx(spec.dtype)  # as a user of another dtype does
-        arguments = layer_arguments(keras, spec.arguments, NAMES)
+        if spec.seed is not None:
+            keras.utils.set_random_seed(spec.seed)
+        arguments = layer_arguments(keras, spec, NAMES)
         require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
         for name in ("activation", "recurrent_activation"):
             require(

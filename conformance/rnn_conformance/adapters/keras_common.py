@@ -13,16 +13,17 @@ from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, require
 NO_SUCH = "no_such_name"  # a name that nothing has: the framework is asked to refuse it (ERR-2)
 
 
-def layer_arguments(keras: Any, arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def layer_arguments(keras: Any, spec: LayerSpec, names: Mapping[str, str]) -> dict[str, Any]:
     """Constructor arguments with the generation's own activation names and objects; initial values are zeros.
 
-    Every weight is set before a call. Zeros keep initializers that float16 lacks out of the way.
+    Every weight is set before a call, unless the case is about initial values. Zeros keep initializers that float16
+    lacks out of the way.
     """
-    result = {name: made(keras, name, value) for name, value in arguments.items()}
+    result = {name: made(keras, name, value) for name, value in spec.arguments.items()}
     for key in ("activation", "recurrent_activation"):
         result[key] = None if result[key] == "none" else names.get(result[key], result[key])
     zeros = dict.fromkeys(("kernel_initializer", "recurrent_initializer", "bias_initializer"), "zeros")
-    return zeros | result
+    return result if spec.seed is not None else zeros | result
 
 
 def made(keras: Any, name: str, value: Any) -> Any:
@@ -80,6 +81,9 @@ class KerasModel(Model):
 
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
         return dict(zip(WEIGHTS, (w.shape for w in self._layer.get_weights()), strict=False))
+
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        return dict(zip(WEIGHTS, self._layer.get_weights(), strict=False))
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         with self._on_device():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import rnn_reference
+from rnn_reference.shapes import mask_of_lengths
 
 from rnn_conformance import __version__
 from rnn_conformance.adapters.base import Adapter, Description, Gradients, LayerSpec, Model
@@ -43,11 +44,19 @@ class _NumpyModel(Model):
         declared = dict(spec.declared)
         if "Input" in declared:
             declared = {"batch_input_shape": declared["Input"]}
-        self._spec = spec
+        if spec.seed is not None:
+            arguments |= {"seed": spec.seed, "dtype": spec.dtype}
         self._layer = getattr(rnn_reference, spec.layer)(*spec.positional, **arguments, **declared)
+        if not declared and "weights" not in arguments:
+            size = spec.size
+            swap = bool(arguments.get("time_major"))
+            self._layer.build((size.T, size.B, size.F) if swap else (size.B, size.T, size.F))
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._layer.set_weights(list(weights.values()))
+
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        return dict(zip(self._layer.weight_shapes, self._layer.get_weights(), strict=True))
 
     def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
         found = self._layer.compute_output_shape(self._layer.batch_input_shape)
@@ -55,6 +64,9 @@ class _NumpyModel(Model):
 
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
         return self._layer.weight_shapes
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        return self.call(inputs, mask_of_lengths(list(lengths), *inputs.shape[:2]), None)
 
     def reset_states(self) -> None:
         self._layer.reset_states()

@@ -74,6 +74,7 @@ class OnnxRuntimeAdapter(Adapter):
             return Carrying(self.build, spec)
         for name in ("activation", "recurrent_activation"):
             require(a[name] in ACTIVATIONS, f"ONNX LSTM and GRU have no activation {a[name]}", "ACT-1")
+        require(spec.seed is None, "ONNX operators take their weights as inputs: none are made", "INIT-1")
         refuse_keras_only(spec, "ONNX LSTM and GRU")
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
         return _OnnxModel(spec)

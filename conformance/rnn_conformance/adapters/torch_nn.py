@@ -21,7 +21,7 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs
+from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs, static_views
 
 torch.set_num_threads(1)
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -71,6 +71,8 @@ class TorchAdapter(Adapter):
 class _TorchModel(Model):
     def __init__(self, spec: LayerSpec) -> None:
         self._spec, self._arguments = spec, spec.arguments
+        if spec.seed is not None:
+            torch.manual_seed(spec.seed)
         self._batch_first = not self._arguments["time_major"]
         self._module = getattr(torch.nn, spec.layer)(
             spec.size.F,
@@ -147,6 +149,40 @@ class _TorchModel(Model):
         outputs, final = self._module(sequence, states)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
         return packed.unpack(_numpy(padded), zero_output_for_mask=zero), final
+
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        """PyTorch's own defaults; of an LSTM's two biases the sum."""
+        require(
+            self._arguments.get("unit_forget_bias", True),
+            "torch.nn layers have no unit_forget_bias argument",
+            "INIT-2",
+        )
+        weights = {name: _numpy(value.detach()) for name, value in self._module.named_parameters()}
+        return layouts.from_torch(self._spec.layer, weights)
+
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        """From a module on the ``meta`` device."""
+        shape = self._spec.declared["Input"]
+        require(None not in shape, "tensors on PyTorch's meta device have fixed dimensions", "SHAPE-9")
+        module = getattr(torch.nn, self._spec.layer)(
+            self._spec.size.F, self._spec.units, batch_first=True, device="meta"
+        )
+        output, states = module(torch.empty(*shape, device="meta"))
+        state = states[0] if isinstance(states, tuple) else states
+        return {"the meta device": static_views(self._spec, tuple(output.shape), tuple(state.shape[1:]))}
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        weights = {name: _numpy(value.detach()) for name, value in self._module.named_parameters()}
+        return {name: array.shape for name, array in layouts.from_torch(self._spec.layer, weights).items()}
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """``pack_padded_sequence`` and the layer."""
+        packed = pack_padded_sequence(
+            self._tensor(inputs), torch.from_numpy(lengths), batch_first=True, enforce_sorted=False
+        )
+        outputs, _ = self._module(packed)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
+        return [_numpy(padded.detach())]
 
     def _flat(
         self, inputs: torch.Tensor, lengths: np.ndarray | None, states: Any

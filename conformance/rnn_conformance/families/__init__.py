@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rnn_fixtures.case import Case
 
 from rnn_conformance.bench import Bench
-from rnn_conformance.families import calls, rejects, shapes, training
+from rnn_conformance.families import calls, initial, rejects, shapes, training
 from rnn_conformance.families.outcome import Outcome
 
 Procedure = Callable[[Case, Bench], Outcome]
@@ -17,5 +17,6 @@ PROCEDURES: dict[str, Procedure] = {
     "stateful": calls.run,
     "shapes": shapes.run,
     "rejects": rejects.run,
+    "initial": initial.run,
     "training": training.run,
 }
