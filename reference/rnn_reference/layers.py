@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_reference import activations, constraints, initializers, regularizers, shapes, tape, training
 from rnn_reference.activations import Activation
-from rnn_reference.recurrence import Trajectory, forward
+from rnn_reference.recurrence import DropoutMasks, Trajectory, forward
 from rnn_reference.training import Penalties
 
 # Keyword arguments beyond the signature (SHAPE-2, SHAPE-3; the last line changes no value).
@@ -52,14 +52,16 @@ class _Recurrent:
         self.time_major = bool(arguments["time_major"])
         self.unroll = bool(arguments["unroll"])
         self.zero_output_for_mask = bool(kwargs.get("zero_output_for_mask", False))
-        for argument, clause in (("dropout", "DROP-1"), ("recurrent_dropout", "DROP-2")):
-            if arguments[argument]:
-                raise NotImplementedError(f"{argument}: reserved by clause {clause} of the specification")
+        for rate in ("dropout", "recurrent_dropout"):
+            if not 0 <= arguments[rate] < 1:
+                raise ValueError(f"{rate} must lie in [0, 1), got {arguments[rate]!r} (ERR-4)")
+        self.dropout, self.recurrent_dropout = arguments["dropout"], arguments["recurrent_dropout"]
         self.unit_forget_bias = bool(arguments.get("unit_forget_bias", False))
         self.initializers = {
             short: initializers.get(arguments[f"{short}_initializer"]) for short in _SHORT.values()
         }
         self.seed = kwargs.get("seed")
+        self.dropout_rng = np.random.default_rng(self.seed)
         self.penalties = Penalties(
             {
                 weight: made
@@ -232,8 +234,27 @@ class _Recurrent:
             return weights
         return {name: np.asarray(array, self.dtype) for name, array in weights.items()}
 
+    def _draw_dropout(self, inputs: Any) -> DropoutMasks:
+        """Fresh masks for a call in training: shared over time, per gate when the state is dropped too (DROP-3, DROP-4)."""
+        batch, length, features = inputs.shape
+        gates = shapes.GATES[self.layer]
+        per_gate = gates if self.recurrent_dropout else 1
+
+        def draw(rate: float, count: int, width: int) -> np.ndarray:
+            kept = self.dropout_rng.random((count, 1, batch, width)) >= rate
+            return np.broadcast_to(kept / (1 - rate), (gates, length, batch, width)).astype(inputs.dtype)
+
+        return DropoutMasks(
+            draw(self.dropout, per_gate, features), draw(self.recurrent_dropout, gates, self.units)
+        )
+
     def _run(
-        self, inputs: Any, weights: Mapping[str, Any], states: tuple[Any, ...] | None, mask: np.ndarray | None
+        self,
+        inputs: Any,
+        weights: Mapping[str, Any],
+        states: tuple[Any, ...] | None,
+        mask: np.ndarray | None,
+        dropout: DropoutMasks | None = None,
     ) -> Trajectory:
         return forward(
             self.layer,
@@ -246,6 +267,7 @@ class _Recurrent:
             reset_after=self.reset_after,
             go_backwards=self.go_backwards,
             zero_output_for_mask=self.zero_output_for_mask,
+            dropout=dropout,
         )
 
     def _shown(self, result: Trajectory) -> list[Any]:
@@ -254,13 +276,19 @@ class _Recurrent:
         return [output, *(result.states if self.return_state else ())]
 
     def trajectory(
-        self, inputs: Any, mask: Any = None, initial_state: Sequence[Any] | None = None
+        self,
+        inputs: Any,
+        mask: Any = None,
+        initial_state: Sequence[Any] | None = None,
+        training: bool | None = None,
     ) -> Trajectory:
         """All outputs and final states, batch-major whatever ``time_major`` says; see `__call__`."""
         inputs, mask, states = self._checked(inputs, mask, initial_state)
         if self.stateful and states is None:
             states = self._carried
-        result = self._run(inputs, self._current_weights(), states, mask)
+        dropping = training and (self.dropout or self.recurrent_dropout)
+        dropout = self._draw_dropout(inputs) if dropping else None
+        result = self._run(inputs, self._current_weights(), states, mask, dropout)
         if self.stateful:
             self._carried = result.states
         return result
@@ -292,7 +320,7 @@ class _Recurrent:
         mask : bool array [B, T], or [T, B] with ``time_major``, optional
             False marks a step to skip (MASK-1).
         training : bool, optional
-            Changes nothing without dropout (DROP-1).
+            True switches dropout on; unset counts as False (DROP-1).
         initial_state : sequence of arrays [B, U], optional
             LSTM [h, c], GRU [h]; when absent zeros, or with ``stateful`` what the last call left (STATE-1, CARRY-1).
 
@@ -308,7 +336,7 @@ class _Recurrent:
             For an input, mask or state of a wrong shape or number.
         """
         self.calls += 1
-        output, *states = shown = self._shown(self.trajectory(inputs, mask, initial_state))
+        output, *states = shown = self._shown(self.trajectory(inputs, mask, initial_state, training))
         self.losses = [loss[0, 0] for loss in self.penalties.of(shown, self._current_weights())]
         if self.return_sequences and self.time_major:
             output = np.swapaxes(output, 0, 1)
@@ -360,6 +388,8 @@ class _Recurrent:
         self, inputs: Any, targets: Any, batch_size: int | None = None, learning_rate: float = 0.01
     ) -> int:
         """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1)."""
+        if self.dropout or self.recurrent_dropout:
+            raise NotImplementedError("training with dropout is random: no clause says which masks are drawn")
         inputs, _, _ = self._checked(inputs, None, None)
         size = 32 if batch_size is None else batch_size
         if not self.trainable:  # FIT-4

@@ -280,6 +280,15 @@ def _stack(arrays: Sequence[NoisyArray], axis: int = 0) -> NoisyArray:
     )
 
 
+def _concatenate(arrays: Sequence[NoisyArray], axis: int) -> NoisyArray:
+    assert axis == -1
+    return NoisyArray(
+        np.concatenate([a.value for a in arrays], axis=-1),
+        np.concatenate([a.deviations for a in arrays], axis=-1),
+        arrays[0].source,
+    )
+
+
 def _zeros_like(a: NoisyArray) -> NoisyArray:
     return a.source.lift(np.zeros_like(a.value))
 
@@ -302,5 +311,6 @@ _UFUNCS: dict[np.ufunc, Callable[..., NoisyArray]] = {
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., NoisyArray]] = {
     np.where: _where,
     np.stack: _stack,
+    np.concatenate: _concatenate,
     np.zeros_like: _zeros_like,
 }

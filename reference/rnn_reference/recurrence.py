@@ -14,7 +14,24 @@ import numpy as np
 
 from rnn_reference.activations import Activation
 
-Step = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
+Step = Callable[[Any, tuple[Any, ...], int], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class DropoutMasks:
+    """What dropout multiplies by, 0 or 1/(1 - rate), in processing order (DROP-3, DROP-4).
+
+    Attributes
+    ----------
+    inputs : array [n, T, B, F]
+        For each gate and step, with the input.
+    recurrent : array [n, T, B, U]
+        With the state before its product with the gate's block of the recurrent kernel; never with what the
+        update gate keeps, nor with the cell state.
+    """
+
+    inputs: np.ndarray
+    recurrent: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,17 +50,29 @@ class Trajectory:
     states: tuple[Any, ...]
 
 
+def _recurrent_product(h: Any, recurrent_kernel: Any, dropout: np.ndarray | None) -> Any:
+    """``h`` [B, U] times the recurrent kernel, with a mask [B, U] of its own for each gate (DROP-4)."""
+    if dropout is None:
+        return h @ recurrent_kernel
+    units = h.shape[-1]
+    return np.concatenate(
+        [(h * mask) @ recurrent_kernel[:, k * units : (k + 1) * units] for k, mask in enumerate(dropout)],
+        axis=-1,
+    )
+
+
 def lstm_step(
     projected: Any,
     states: tuple[Any, ...],
     recurrent_kernel: Any,
     activation: Activation,
     recurrent_activation: Activation,
+    dropout: np.ndarray | None = None,
 ) -> tuple[Any, Any]:
     """LSTM-EQ-1 to LSTM-EQ-3: one step of ``projected`` [B, 4U] from (h, c) [B, U] to the next (h, c)."""
     h, c = states
     units = h.shape[-1]
-    z = projected + h @ recurrent_kernel
+    z = projected + _recurrent_product(h, recurrent_kernel, dropout)
     i = recurrent_activation(z[:, :units])
     f = recurrent_activation(z[:, units : 2 * units])
     candidate = activation(z[:, 2 * units : 3 * units])
@@ -60,24 +89,28 @@ def gru_step(
     reset_after: bool,
     activation: Activation,
     recurrent_activation: Activation,
+    dropout: np.ndarray | None = None,
 ) -> tuple[Any]:
     """GRU-EQ-1 to GRU-EQ-4: one step of ``projected`` [B, 3U] from (h,) [B, U] to the next (h,)."""
     (h,) = states
     units = h.shape[-1]
     gates = slice(None, 2 * units)
     if reset_after:
-        recurrent = h @ recurrent_kernel
+        recurrent = _recurrent_product(h, recurrent_kernel, dropout)
         if recurrent_bias is not None:
             recurrent = recurrent + recurrent_bias
     else:
-        recurrent = h @ recurrent_kernel[:, gates]
+        recurrent = _recurrent_product(
+            h, recurrent_kernel[:, gates], None if dropout is None else dropout[:2]
+        )
     zr = projected[:, gates] + recurrent[:, gates]
     z = recurrent_activation(zr[:, :units])
     r = recurrent_activation(zr[:, units:])
-    if reset_after:  # noqa: SIM108 - the two published equations, one a line
+    if reset_after:
         from_state = r * recurrent[:, 2 * units :]
     else:
-        from_state = (r * h) @ recurrent_kernel[:, 2 * units :]
+        kept = h if dropout is None else h * dropout[2]
+        from_state = (r * kept) @ recurrent_kernel[:, 2 * units :]
     candidate = activation(projected[:, 2 * units :] + from_state)
     return (z * h + (1 - z) * candidate,)
 
@@ -95,8 +128,8 @@ def scan(
     length = projected.shape[1]
     outputs = []
     previous = zero = np.zeros_like(states[0])
-    for t in reversed(range(length)) if go_backwards else range(length):
-        stepped = step(projected[:, t], states)
+    for number, t in enumerate(reversed(range(length)) if go_backwards else range(length)):
+        stepped = step(projected[:, t], states, number)
         if mask is None:
             states, output = stepped, stepped[0]
         else:
@@ -120,6 +153,7 @@ def forward(
     reset_after: bool = True,
     go_backwards: bool = False,
     zero_output_for_mask: bool = False,
+    dropout: DropoutMasks | None = None,
 ) -> Trajectory:
     """Run a whole layer over batch-major ``inputs`` [B, T, F].
 
@@ -132,13 +166,25 @@ def forward(
     initial_state : tuple of arrays [B, U], optional
         (h, c) or (h,); zeros when absent (STATE-1).
     mask : bool array [B, T], optional
+    dropout : DropoutMasks, optional
     """
     recurrent_kernel = weights["recurrent_kernel"]
     bias = weights.get("bias")
     recurrent_bias = None
     if layer == "GRU" and reset_after and bias is not None:
         bias, recurrent_bias = bias[0], bias[1]
-    projected = inputs @ weights["kernel"]  # all steps in one product
+    if dropout is None:
+        projected = inputs @ weights["kernel"]  # all steps in one product
+    else:
+        masks = dropout.inputs[:, ::-1] if go_backwards else dropout.inputs
+        blocks = np.split(np.arange(weights["kernel"].shape[1]), len(masks))
+        projected = np.concatenate(
+            [
+                (inputs * mask.swapaxes(0, 1)) @ weights["kernel"][:, block[0] : block[-1] + 1]
+                for mask, block in zip(masks, blocks, strict=True)
+            ],
+            axis=-1,
+        )
     if bias is not None:
         projected = projected + bias
     if initial_state is None:
@@ -146,9 +192,10 @@ def forward(
         zero = np.zeros_like(projected[:, 0, :units])
         initial_state = (zero, zero) if layer == "LSTM" else (zero,)
 
-    def step(x: Any, states: tuple[Any, ...]) -> tuple[Any, ...]:
+    def step(x: Any, states: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+        dropped = None if dropout is None else dropout.recurrent[:, number]
         if layer == "LSTM":
-            return lstm_step(x, states, recurrent_kernel, activation, recurrent_activation)
+            return lstm_step(x, states, recurrent_kernel, activation, recurrent_activation, dropped)
         return gru_step(
             x,
             states,
@@ -157,6 +204,7 @@ def forward(
             reset_after,
             activation,
             recurrent_activation,
+            dropped,
         )
 
     return scan(

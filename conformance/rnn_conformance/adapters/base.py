@@ -164,6 +164,20 @@ class Model(ABC):
     ) -> list[np.ndarray]:
         """Run the layer: [output] or [output, *states], as tf.keras returns them (VIEW-1 to VIEW-3)."""
 
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
+        """As `call`, with ``training`` given, or None to leave it away (DROP-1)."""
+        raise Unsupported("the adapter's layers have no training mode", "DROP-1")
+
+    def rewind(self) -> None:
+        """Let the next call in training draw the same random masks as the first call after the last rewind."""
+        raise Unsupported("the adapter's layers draw no masks", "DROP-1")
+
     def reset_states(self) -> None:
         """Forget the state carried from earlier calls (CARRY-2); for layers built with ``stateful``."""
         raise Unsupported("the adapter's layers carry no state from call to call", "CARRY-1")
@@ -235,8 +249,8 @@ KERAS_ONLY = {
     "seed": "SHAPE-10",
     "implementation": "SHAPE-10",
     "use_cudnn": "SHAPE-10",
-    "dropout": "DROP-1",
-    "recurrent_dropout": "DROP-2",
+    "dropout": "DROP-3",
+    "recurrent_dropout": "DROP-4",
     "returnsequences": "ERR-3",
     "kernel_initializer": "INIT-1",
     "recurrent_initializer": "INIT-1",

@@ -25,6 +25,7 @@ from rnn_conformance.adapters.base import (
     Gradients,
     LayerSpec,
     Model,
+    Unsupported,
     refuse_keras_only,
     require,
 )
@@ -424,6 +425,15 @@ class _FlaxModel(Model):
             state = step(state, jnp.asarray(x), jnp.asarray(wanted))
             updates += 1
         return dict(layouts.from_flax(spec.layer, self._weights(state))), updates
+
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
+        raise Unsupported("calls have no training argument", "DROP-1")
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         """A loop over slices of the data."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, require
 
+REWIND_SEED = 7
 NO_SUCH = "no_such_name"  # a name that nothing has: the framework is asked to refuse it (ERR-2)
 
 
@@ -48,6 +49,7 @@ class KerasModel(Model):
         to_numpy: Callable[[Any], np.ndarray],
         on_device: Callable[[], AbstractContextManager[Any]],
     ) -> None:
+        self._draws: np.ndarray | None = None
         self._static: dict[str, list[Any]] = {}
         if spec.declared:
             self._declare(keras, layer, spec)
@@ -89,6 +91,16 @@ class KerasModel(Model):
         with self._on_device():
             self._layer.set_weights(list(weights.values()))
 
+    def rewind(self) -> None:
+        """Keras 3 keeps a generator's state in the cell; Keras 2 draws from TensorFlow's, seeded for eager calls."""
+        generator = getattr(getattr(self._layer, "cell", None), "seed_generator", None)
+        if generator is None:
+            self._keras.utils.set_random_seed(REWIND_SEED)
+        elif self._draws is None:
+            self._draws = self._to_numpy(generator.state.value)
+        else:
+            generator.state.assign(self._draws)
+
     def reset_states(self) -> None:
         with self._on_device():
             reset = (
@@ -102,8 +114,17 @@ class KerasModel(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
+        return self.call_training(inputs, mask, initial_state, None)
+
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
         with self._on_device():
-            keywords: dict[str, Any] = {}
+            keywords: dict[str, Any] = {} if training is None else {"training": training}
             if mask is not None:
                 keywords["mask"] = self._to_tensor(mask)
             if initial_state is not None:

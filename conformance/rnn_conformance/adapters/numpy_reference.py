@@ -68,6 +68,9 @@ class _NumpyModel(Model):
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         return self.call(inputs, mask_of_lengths(list(lengths), *inputs.shape[:2]), None)
 
+    def rewind(self) -> None:
+        self._layer.dropout_rng = np.random.default_rng(7)
+
     def reset_states(self) -> None:
         self._layer.reset_states()
 
@@ -77,8 +80,17 @@ class _NumpyModel(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
+        return self.call_training(inputs, mask, initial_state, None)
+
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
         with np.errstate(under="ignore", over="ignore"):
-            result = self._layer(inputs, mask=mask, initial_state=initial_state)
+            result = self._layer(inputs, mask=mask, initial_state=initial_state, training=training)
         return result if isinstance(result, list) else [result]
 
     def gradients(

@@ -241,6 +241,15 @@ class _OnnxModel(Model):
     ) -> tuple[dict[str, np.ndarray], int]:
         raise Unsupported("ONNX Runtime sessions only infer: there is no training", "FIT-1")
 
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
+        raise Unsupported("calls have no training argument", "DROP-1")
+
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         """A loop over slices of the data."""
         parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rnn_fixtures.case import Case
 
 from rnn_conformance.bench import Bench
-from rnn_conformance.families import calls, initial, rejects, shapes, training
+from rnn_conformance.families import calls, dropout, initial, rejects, shapes, training
 from rnn_conformance.families.outcome import Outcome
 
 Procedure = Callable[[Case, Bench], Outcome]
@@ -18,5 +18,6 @@ PROCEDURES: dict[str, Procedure] = {
     "shapes": shapes.run,
     "rejects": rejects.run,
     "initial": initial.run,
+    "dropout": dropout.run,
     "training": training.run,
 }

@@ -1,0 +1,171 @@
+"""Family ``dropout``: off when not training, fresh masks of the stated structure and rate, and replay through the reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from rnn_fixtures.case import Case
+from rnn_fixtures.domain import Size
+from rnn_fixtures.store import Expected
+from rnn_reference import activations
+from rnn_reference.noisy import NoiseSource
+from rnn_reference.recurrence import DropoutMasks, forward
+
+from rnn_conformance.adapters.base import DTYPES, Model
+from rnn_conformance.bench import Bench
+from rnn_conformance.dropout_probe import Probe, ProbeError, Recovered
+from rnn_conformance.families.calls import time_axis
+from rnn_conformance.families.outcome import Outcome, checked
+from rnn_conformance.statistics import FALSE_ALARM
+from rnn_conformance.verdict import Verdict, compare
+
+TRAINING = {"unset": None, "false": False, "true": True}
+NOISE_SEED = 11
+
+
+def run(case: Case, bench: Bench) -> Outcome:
+    """Without effect: compare with the golden numbers. With effect: recover, check, replay."""
+    model = bench.model(case)
+    arguments = bench.call_arguments(case.calls[0])
+    training = TRAINING[str(case.argument("training"))]
+    if case.detail["replay"]:
+        try:
+            return _replay(case, bench, model)
+        finally:
+            bench.forget()  # probing has changed its weights
+    expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
+    outputs = checked(model.call_training(**arguments, training=training))
+    actual = dict(zip(expected, outputs, strict=True))
+    return Outcome.of(compare(expected, actual, bench.dtype, {"output": time_axis(case)}), model, outputs)
+
+
+def _replay(case: Case, bench: Bench, model: Model) -> Outcome:
+    arguments = bench.call_arguments(case.calls[0])
+    model.rewind()
+    first, *_ = checked(model.call_training(**arguments, training=True))
+    second, *_ = checked(model.call_training(**arguments, training=True))
+    if np.array_equal(first, second):
+        return _wrong(model, "two calls in training gave the same outputs: masks are not fresh (DROP-1)")
+    try:
+        found = _recover(case, bench, model)
+    except ProbeError as error:
+        return _wrong(model, str(error))
+    fault = _structure_fault(case, found) or _rate_fault(case, found)
+    if fault:
+        return _wrong(model, fault)
+    model.set_weights(bench.weights(case))
+    model.rewind()
+    output, *_ = checked(model.call_training(**arguments, training=True))
+    expected = _reference(case, bench, found)
+    verdict = compare({"output": expected}, {"output": output}, bench.dtype, {"output": time_axis(case)})
+    if verdict.verdict == "pass":
+        names = structure(found.inputs) if case.argument("dropout") else "none"
+        verdict = replace(verdict, message=f"input mask: {names}")
+    return Outcome.of(verdict, model, [output])
+
+
+def _wrong(model: Model, message: str) -> Outcome:
+    return Outcome.of(Verdict("value", message=message), model)
+
+
+def _recover(case: Case, bench: Bench, model: Model) -> Recovered:
+    size: Size = case.size
+    ones = np.ones((size.B, size.T), bool) if case.calls[0].mask is not None else None
+
+    def call(inputs: np.ndarray, states: list[np.ndarray]) -> np.ndarray:
+        return checked(model.call_training(inputs, ones, states, training=True))[0]
+
+    return Probe(
+        layer=case.layer,
+        reset_after=bool(case.argument("reset_after")),
+        size=size,
+        rates={"input": case.argument("dropout"), "recurrent": case.argument("recurrent_dropout")},
+        dtype=DTYPES[bench.dtype],
+        set_weights=model.set_weights,
+        rewind=model.rewind,
+        call=call,
+    ).recover()
+
+
+def structure(masks: np.ndarray) -> str:
+    """Which alternative of DROP-3 masks [n, T, B, F] follow."""
+    over_time = bool((masks == masks[:, :1]).all())
+    over_gates = bool((masks == masks[:1]).all())
+    names = {
+        (True, True): "one mask",
+        (True, False): "one per gate",
+        (False, True): "one per step",
+        (False, False): "one per gate and step",
+    }
+    return names[over_time, over_gates]
+
+
+def _structure_fault(case: Case, found: Recovered) -> str | None:
+    if case.argument("dropout"):
+        seen, allowed = structure(found.inputs), case.detail["structures"]
+        if seen not in allowed:
+            return f"the input mask is {seen}, expected {' or '.join(allowed)} (DROP-3)"
+    if case.argument("recurrent_dropout"):
+        # Entries that no output shows count as whatever fits.
+        readable = found.determined["recurrent"].all(axis=1, keepdims=True)
+        steps = np.where(readable, found.recurrent, 0)
+        seen = structure(steps)
+        if seen != "one per gate":
+            return f"the recurrent mask is {seen}, expected one per gate (DROP-4)"
+    return None
+
+
+def _rate_fault(case: Case, found: Recovered) -> str | None:
+    """Share of zeros against the rate, by Hoeffding's inequality over the masks that are drawn independently."""
+    for kind, rate, masks in (
+        ("input", case.argument("dropout"), found.inputs),
+        ("recurrent", case.argument("recurrent_dropout"), found.recurrent),
+    ):
+        if not rate:
+            continue
+        known = found.determined[kind]
+        seen = structure(masks)
+        gates = slice(None) if "gate" in seen else slice(1)
+        steps = slice(None) if "step" in seen else slice(1)
+        drawn = masks[gates, steps][known[gates, steps]]
+        share = float((drawn == 0).mean())
+        limit = math.sqrt(math.log(2 / FALSE_ALARM) / (2 * drawn.size))
+        if abs(share - rate) > limit:
+            return f"{share:.3f} of the {kind} mask is 0, expected {rate} within {limit:.3f} (DROP-2)"
+    return None
+
+
+def _reference(case: Case, bench: Bench, found: Recovered) -> Expected:
+    """The reference's output with the recovered masks, with both sensitivities."""
+    call = case.calls[0]
+    masks = DropoutMasks(found.inputs, found.recurrent)
+    weights = {name: bench.store.exact(ref).astype(np.float64) for name, ref in case.weights.items()}
+
+    def output(source: NoiseSource | None) -> np.ndarray:
+        inputs = bench.store.exact(call.input).astype(np.float64)
+        states = None
+        if call.initial_state is not None:
+            exact = [bench.store.exact(ref).astype(np.float64) for ref in call.initial_state]
+            states = tuple(exact if source is None else map(source.lift, exact))
+        result = forward(
+            case.layer,
+            inputs if source is None else source.lift(inputs),
+            weights,
+            initial_state=states,
+            mask=None if call.mask is None else bench.store.exact(call.mask),
+            activation=activations.get(case.argument("activation")),
+            recurrent_activation=activations.get(case.argument("recurrent_activation")),
+            reset_after=bool(case.argument("reset_after")),
+            go_backwards=bool(case.argument("go_backwards")),
+            zero_output_for_mask=bool(case.argument("zero_output_for_mask")),
+            dropout=masks,
+        ).outputs
+        return result if source is None else result.sensitivity
+
+    value, free, strict = (
+        output(source)
+        for source in (None, NoiseSource(NOISE_SEED, strict=False), NoiseSource(NOISE_SEED, strict=True))
+    )
+    return Expected(value, free, strict)
