@@ -24,9 +24,7 @@ class Broken(Adapter):
         return _BrokenModel(self.fault, spec, NumpyAdapter().build(spec))
 
 
-PASSED_ON = (
-    "reset_states gradients fit predict static_shapes weight_shapes initial_weights call_lengths".split()
-)
+PASSED_ON = "reset_states gradients fit predict static_shapes weight_shapes initial_weights call_lengths call_training rewind".split()
 
 
 class _BrokenModel(Model):

@@ -168,6 +168,9 @@ def forward(
     mask : bool array [B, T], optional
     dropout : DropoutMasks, optional
     """
+    if mask is not None:
+        # What a masked step holds must not matter, not even a NaN to a gradient, which 0 times NaN would reach (GRAD-2).
+        inputs = np.where(mask[..., None], inputs, np.zeros_like(inputs))
     recurrent_kernel = weights["recurrent_kernel"]
     bias = weights.get("bias")
     recurrent_bias = None

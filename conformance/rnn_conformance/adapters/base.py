@@ -252,6 +252,7 @@ KERAS_ONLY = {
     "dropout": "DROP-3",
     "recurrent_dropout": "DROP-4",
     "returnsequences": "ERR-3",
+    "dtype_policy": "PREC-7",
     "kernel_initializer": "INIT-1",
     "recurrent_initializer": "INIT-1",
     "bias_initializer": "INIT-1",
@@ -269,7 +270,7 @@ KERAS_DEFAULTS = {
 def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
     """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
     for name, clause in KERAS_ONLY.items():
-        asked = spec.arguments.get(name) not in (None, False, 0.0, KERAS_DEFAULTS.get(name))
+        asked = spec.arguments.get(name) not in (None, False, 0.0, "none", KERAS_DEFAULTS.get(name))
         require(not asked, f"{framework} have no {name} argument", clause)
     for name in spec.declared:
         require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")

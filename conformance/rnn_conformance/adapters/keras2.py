@@ -31,10 +31,15 @@ class Keras2Adapter(Adapter):
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
-        tf_keras.backend.set_floatx(spec.dtype)  # as a user of another dtype does
+        policy = spec.arguments.get("dtype_policy", "none")
+        mixed = policy != "none"
+        # As a user of another dtype does; a mixed policy keeps its variables in float32.
+        tf_keras.backend.set_floatx("float32" if mixed else spec.dtype)
+        dtype = tf_keras.mixed_precision.Policy(policy) if mixed else spec.dtype
         if spec.seed is not None:
             tf_keras.utils.set_random_seed(spec.seed)
         arguments = layer_arguments(tf_keras, spec, NAMES)
+        arguments.pop("dtype_policy", None)
         for name in ("activation", "recurrent_activation"):
             known = arguments[name] in (None, NO_SUCH, *KNOWN)
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
@@ -45,7 +50,7 @@ class Keras2Adapter(Adapter):
         on_device = partial(setup.tf.device, setup.tf_device(spec.device))
         with on_device():
             layer = getattr(tf_keras.layers, spec.layer)(
-                *spec.positional, **arguments, **declared, dtype=spec.dtype
+                *spec.positional, **arguments, **declared, dtype=dtype
             )
             return KerasModel(tf_keras, layer, spec, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
 

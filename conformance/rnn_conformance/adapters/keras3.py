@@ -30,10 +30,15 @@ class Keras3Adapter(Adapter):
 
     def build(self, spec: LayerSpec) -> Model:
         """The layer with the case's arguments, which are Keras's own."""
-        keras.config.set_floatx(spec.dtype)  # as a user of another dtype does
+        policy = spec.arguments.get("dtype_policy", "none")
+        mixed = policy != "none"
+        # As a user of another dtype does; a mixed policy keeps its variables in float32.
+        keras.config.set_floatx("float32" if mixed else spec.dtype)
+        dtype = keras.DTypePolicy(policy) if mixed else spec.dtype
         if spec.seed is not None:
             keras.utils.set_random_seed(spec.seed)
         arguments = layer_arguments(keras, spec, NAMES)
+        arguments.pop("dtype_policy", None)
         require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
         for name in ("activation", "recurrent_activation"):
             require(
@@ -48,9 +53,7 @@ class Keras3Adapter(Adapter):
         size = spec.size
         on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
         with on_device():
-            layer = getattr(keras.layers, spec.layer)(
-                *spec.positional, **arguments, **declared, dtype=spec.dtype
-            )
+            layer = getattr(keras.layers, spec.layer)(*spec.positional, **arguments, **declared, dtype=dtype)
             shape = (size.B, size.T, size.F)
             return KerasModel(keras, layer, spec, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
 

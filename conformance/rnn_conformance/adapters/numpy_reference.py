@@ -9,7 +9,7 @@ import rnn_reference
 from rnn_reference.shapes import mask_of_lengths
 
 from rnn_conformance import __version__
-from rnn_conformance.adapters.base import Adapter, Description, Gradients, LayerSpec, Model
+from rnn_conformance.adapters.base import Adapter, Description, Gradients, LayerSpec, Model, require
 
 
 class NumpyAdapter(Adapter):
@@ -41,6 +41,8 @@ class _NumpyModel(Model):
         for name in ("activation", "recurrent_activation"):
             if arguments[name] == "none":
                 arguments[name] = None
+        mixed = arguments.pop("dtype_policy", "none") != "none"
+        require(not mixed, "the reference computes in one dtype", "PREC-7")
         declared = dict(spec.declared)
         if "Input" in declared:
             declared = {"batch_input_shape": declared["Input"]}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rnn_fixtures.case import Case
 
 from rnn_conformance.bench import Bench
-from rnn_conformance.families import calls, dropout, initial, rejects, shapes, training
+from rnn_conformance.families import calls, dropout, initial, precision, rejects, shapes, training
 from rnn_conformance.families.outcome import Outcome
 
 Procedure = Callable[[Case, Bench], Outcome]
@@ -19,5 +19,6 @@ PROCEDURES: dict[str, Procedure] = {
     "rejects": rejects.run,
     "initial": initial.run,
     "dropout": dropout.run,
+    "precision": precision.run,
     "training": training.run,
 }

@@ -14,16 +14,25 @@ from rnn_conformance.verdict import Verdict, compare
 
 def run(case: Case, bench: Bench) -> Outcome:
     """Do what the case's ``procedure`` says and compare with the golden results."""
-    model = bench.model(case)
     match case.argument("procedure"):
         case "gradients":
-            actual, fault = _gradients(case, bench, model), None
+            return gradients(case, bench)
         case "fit":
-            actual, fault = _fit(case, bench, model)
+            return _compared(case, bench, *_fit(case, bench))
         case "predict":
-            actual, fault = _predict(case, bench, model)
+            return _compared(case, bench, *_predict(case, bench))
         case other:
             raise ValueError(f"unknown procedure {other!r}")
+
+
+def gradients(case: Case, bench: Bench) -> Outcome:
+    """Outputs, penalties and gradients of one call."""
+    return _compared(case, bench, *_gradients(case, bench))
+
+
+def _compared(
+    case: Case, bench: Bench, model: Model, actual: dict[str, np.ndarray], fault: str | None
+) -> Outcome:
     expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
     if set(actual) != set(expected):
         message = f"returned {', '.join(sorted(actual))}, expected {', '.join(sorted(expected))}"
@@ -35,7 +44,11 @@ def run(case: Case, bench: Bench) -> Outcome:
     return Outcome.of(compare(expected, ordered, bench.dtype, axes), model, list(ordered.values()))
 
 
-def _gradients(case: Case, bench: Bench, model: Model) -> dict[str, np.ndarray]:
+Found = tuple[Model, dict[str, np.ndarray], str | None]
+
+
+def _gradients(case: Case, bench: Bench) -> Found:
+    model = bench.model(case)
     call = case.calls[0]
     cotangents = [bench.array(ref) for name, ref in case.arrays.items() if name.startswith("cotangent")]
     found = model.gradients(**bench.call_arguments(call), cotangents=cotangents)
@@ -44,10 +57,11 @@ def _gradients(case: Case, bench: Bench, model: Model) -> dict[str, np.ndarray]:
     actual = dict(zip(shown, checked(found.outputs), strict=True)) | {"gradient input": found.inputs}
     actual |= dict(zip(states, found.initial_state, strict=True))
     actual |= {f"gradient {name}": array for name, array in found.weights.items()}
-    return actual | ({"losses": found.losses} if found.losses.size else {})
+    return model, actual | ({"losses": found.losses} if found.losses.size else {}), None
 
 
-def _fit(case: Case, bench: Bench, model: Model) -> tuple[dict[str, np.ndarray], str | None]:
+def _fit(case: Case, bench: Bench) -> Found:
+    model = bench.model(case)
     detail = case.detail
     inputs, targets = bench.array(case.calls[0].input), bench.array(case.arrays["targets"])
     try:
@@ -58,12 +72,13 @@ def _fit(case: Case, bench: Bench, model: Model) -> tuple[dict[str, np.ndarray],
         raise ProtocolError(f"fit returned {type(updates).__name__} for the number of updates")
     # A layer that is not trained may count batches or nothing.
     wrong = updates != detail["batches"] and case.argument("trainable")
-    return dict(weights), f"{updates} updates, expected {detail['batches']} (FIT-1)" if wrong else None
+    return model, dict(weights), f"{updates} updates, expected {detail['batches']} (FIT-1)" if wrong else None
 
 
-def _predict(case: Case, bench: Bench, model: Model) -> tuple[dict[str, np.ndarray], str | None]:
+def _predict(case: Case, bench: Bench) -> Found:
+    model = bench.model(case)
     detail = case.detail
     outputs, batches = model.predict(bench.array(case.calls[0].input), detail["batch_size"])
     actual = dict(zip(case.calls[0].expected, checked(outputs), strict=False))
     wrong = batches != detail["batches"]
-    return actual, f"{batches} batches, expected {detail['batches']} (FIT-5)" if wrong else None
+    return model, actual, f"{batches} batches, expected {detail['batches']} (FIT-5)" if wrong else None
