@@ -6,15 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from rnn_fixtures.case import TIERS
-from rnn_fixtures.domain import clauses
+from rnn_fixtures.domain import clauses, domain
 from rnn_fixtures.locations import SPEC
+from rnn_fixtures.store import Store
 
-from rnn_conformance import __version__, known
+from rnn_conformance import __version__, arguments, known
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
@@ -51,6 +53,11 @@ class RunView:
         if verdict == "pass" and record["mode"] == "composed":
             return "pass (composed)"
         return "known" if record["known"] and verdict != "stale" else verdict
+
+    @cached_property
+    def by_case(self) -> dict[str, dict[str, Any]]:
+        """Records by case id."""
+        return {r["case"]: r for r in self.records}
 
     @property
     def counts(self) -> Counter[str]:
@@ -189,6 +196,20 @@ def _page_data(views: Sequence[RunView]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def _argument_rows(views: Sequence[RunView]) -> list[dict[str, Any]]:
+    """The table of arguments over the golden data of this installation."""
+    items = arguments.listed(domain(), list(Store(check=False).cases()))
+    return [
+        {
+            "name": item.name,
+            "clauses": item.clauses,
+            "cases": len(item.cases),
+            "cells": [arguments.cell(item, view.run.dtype, view.by_case, view.shown) for view in views],
+        }
+        for item in items
+    ]
+
+
 def render(views: Sequence[RunView]) -> str:
     """The whole page."""
     environment = Environment(
@@ -209,5 +230,6 @@ def render(views: Sequence[RunView]) -> str:
         columns=sorted(columns, key=order.index),
         failing=(*DISCREPANCIES, *FAILURES, "stale"),
         clause_rows=_clause_rows(views),
+        argument_rows=_argument_rows(views),
         data=_page_data(views),
     )

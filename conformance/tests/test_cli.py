@@ -223,7 +223,9 @@ def test_report_page(tmp_path: Path, results: Path) -> None:
     page = _Page()
     page.feed(text)
     assert page.open == []
-    assert all(link.startswith("https://") for link in page.links)  # nothing to load: it opens from disk
+    # Nothing to load: it opens from disk.
+    assert all(link.startswith(("https://", "#")) for link in page.links)
+    assert "stateful</code>" in text  # the table of arguments
     data: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
     smoke = smoke_cases()
     assert len(data["cases"]) == smoke
@@ -239,3 +241,25 @@ def test_json_export(tmp_path: Path, results: Path) -> None:
     jsonschema.Draft202012Validator(schema).validate(exported)
     assert len(exported["results"]) == 2 * smoke_cases()
     assert {r["verdict"] for r in exported["results"]} == {"pass", "value"}
+
+
+def test_every_argument_has_a_clause_a_case_and_a_verdict(tmp_path: Path, results: Path) -> None:
+    done = cli("arguments", "--format", "json")
+    assert done.returncode == 0, done.stdout
+    rows = json.loads(done.stdout)["arguments"]
+    assert len(rows) > 50
+    assert all(row["cases"] and row["clauses"] for row in rows)
+    names = {row["argument"] for row in rows}
+    assert {
+        "kernel_initializer",
+        "dropout",
+        "mask",
+        "input_dim",
+        "weights",
+        "use_cudnn",
+        "trainable",
+    } <= names
+    partial = cli("arguments", str(results), "--format", "json")
+    missing = json.loads(partial.stdout)["missing"]
+    assert partial.returncode == (1 if missing else 0)
+    assert all("no verdict from" in line for line in missing)

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "Build the report of one or more results directories.",
     "merge": "Join the results of several directories.",
     "fixtures": "Generate, verify and lint the golden data.",
+    "arguments": "Every argument: clauses, golden cases, verdicts of each run.",
     "coverage": "Count the combinations of arguments that a tier covers.",
     "schema": "Print a JSON Schema.",
 }

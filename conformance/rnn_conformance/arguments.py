@@ -1,0 +1,78 @@
+"""The table of arguments: for each its clauses, its golden cases, and what every run says about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_fixtures.case import Case
+from rnn_fixtures.domain import Domain, clauses
+
+from rnn_conformance.selection import compile_selection
+
+# kinds of [[argument]] that a user of the layer writes
+USERS = ("constructor", "call")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One argument or input rule, and the cases that use it otherwise than by default."""
+
+    name: str
+    cases: tuple[Case, ...]
+    clauses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a run says about an argument."""
+
+    counts: Counter[str]
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """Counts of the verdicts, or why the framework cannot express the argument."""
+        if not self.counts:
+            return self.reason or "no result"
+        if set(self.counts) == {"unsupported"}:
+            return f"not expressible: {self.reason}"
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.most_common())
+
+
+def listed(domain: Domain, cases: Sequence[Case]) -> list[Listed]:
+    """Every argument that users write, then the keywords and rules of ``[[listed]]``."""
+    found = []
+    for a in domain.arguments.values():
+        if a.kind in USERS:
+            own = (*a.about, *a.clauses, *(c for level in a.level_clauses.values() for c in level))
+            using = tuple(c for c in cases if c.arguments.get(a.name, a.default) != a.default)
+            found.append(Listed(a.name, using, tuple(dict.fromkeys(own))))
+    for entry in domain.listed:
+        chosen = compile_selection(entry["select"])
+        using = tuple(c for c in cases if chosen(c, ""))
+        found.append(Listed(entry["name"], using, tuple(entry["clauses"])))
+    return found
+
+
+def cell(
+    item: Listed, dtype: str, records: dict[str, dict[str, Any]], shown: Callable[[dict[str, Any]], str]
+) -> Cell:
+    """The verdicts of one run, in one dtype, on an argument's cases."""
+    if not any(dtype in c.dtypes for c in item.cases):
+        return Cell(Counter(), f"no case in {dtype}")
+    found = [records[c.id] for c in item.cases if c.id in records]
+    reasons = Counter(r["message"] for r in found if r["verdict"] == "unsupported")
+    reason = reasons.most_common(1)[0][0] if reasons else ""
+    return Cell(Counter(shown(r) for r in found), reason)
+
+
+def gaps(items: Sequence[Listed]) -> list[str]:
+    """Arguments without a clause that is written, or without a case."""
+    written = {name for name, entry in clauses().items() if not entry["reserved"]}
+    found = [f"{item.name}: no case" for item in items if not item.cases]
+    return found + [
+        f"{item.name}: no clause" for item in items if not item.clauses or not set(item.clauses) <= written
+    ]

@@ -1,0 +1,58 @@
+"""``rnn-conformance arguments``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rnn_fixtures.domain import domain
+
+from rnn_conformance import arguments
+from rnn_conformance.cli.common import (
+    data_option,
+    format_option,
+    is_pretty,
+    open_store,
+    print_json,
+    print_table,
+)
+from rnn_conformance.errors import Exit
+
+
+@click.command("arguments")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]...")
+@data_option
+@format_option
+def command(folders: tuple[Path, ...], data: Path | None, style: str | None) -> int:
+    """Print, for every argument, its clauses, its golden cases and, from results directories, each run's verdicts.
+
+    Exit status 1 when an argument has no clause, no case, or no verdict from a run.
+    """
+    from rnn_conformance.report import collect
+
+    items = arguments.listed(domain(), list(open_store(data).cases()))
+    views = collect(folders) if folders else []
+    missing = arguments.gaps(items)
+    rows = []
+    for item in items:
+        cells = {}
+        for view in views:
+            found = arguments.cell(item, view.run.dtype, view.by_case, view.shown)
+            cells[view.run.label] = found.text
+            if not found.counts and not found.reason:
+                missing.append(f"{item.name}: no verdict from {view.run.label}")
+        rows.append(
+            {"argument": item.name, "clauses": item.clauses, "cases": len(item.cases), "verdicts": cells}
+        )
+    if is_pretty(style):
+        labels = [view.run.label for view in views]
+        table = [
+            [r["argument"], ", ".join(r["clauses"]), r["cases"], *r["verdicts"].values()]  # type: ignore[arg-type, attr-defined]
+            for r in rows
+        ]
+        print_table("Arguments", ["argument", "clauses", "cases", *labels], table)
+        for line in missing:
+            click.echo(line)
+    else:
+        print_json({"schema": "arguments-1", "arguments": rows, "missing": missing})
+    return Exit.UNEXPECTED if missing else Exit.EXPECTED
