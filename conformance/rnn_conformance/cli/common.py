@@ -94,7 +94,7 @@ def is_pretty(style: str | None) -> bool:
 
 def print_json(data: Any) -> None:
     """Indented JSON on stdout."""
-    click.echo(json.dumps(data, indent=2))
+    click.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

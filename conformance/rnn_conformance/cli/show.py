@@ -15,6 +15,7 @@ from rnn_fixtures.store import Store
 
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.verdict import number
 
 
 def find(store: Store, case_id: str) -> Case:
@@ -33,31 +34,45 @@ def find(store: Store, case_id: str) -> Case:
     raise ConfigurationError(f"unknown case {case_id!r}{hint}; list cases with: rnn-conformance cases")
 
 
+def _listed(array: np.ndarray) -> Any:
+    """Nested lists; numbers that JSON has no word for as strings."""
+    finite = array.dtype == bool or np.isfinite(array).all()
+    if finite:
+        return array.tolist()
+    return [_listed(a) for a in array] if array.ndim else number(float(array))
+
+
 def whole(store: Store, case: Case) -> dict[str, Any]:
     """A case with its arrays written out."""
     data = case.to_json()
-    data["weights"] = {name: store.exact(ref).tolist() for name, ref in case.weights.items()}
-    data["arrays"] = {name: store.exact(ref).tolist() for name, ref in case.arrays.items()}
+    data["weights"] = {name: _listed(store.exact(ref)) for name, ref in case.weights.items()}
+    data["arrays"] = {name: _listed(store.exact(ref)) for name, ref in case.arrays.items()}
     for call, written in zip(case.calls, data["calls"], strict=True):
-        written["input"] = store.exact(call.input).tolist()
+        written["input"] = _listed(store.exact(call.input))
         if call.mask is not None:
             written["mask"] = store.exact(call.mask).tolist()
         if call.initial_state is not None:
-            written["initial_state"] = [store.exact(ref).tolist() for ref in call.initial_state]
+            written["initial_state"] = [_listed(store.exact(ref)) for ref in call.initial_state]
         for name, ref in call.expected.items():
             golden = store.expected(ref)
             written["expected"][name] = {
-                "value": golden.value.tolist(),
+                "value": _listed(golden.value),
                 "sensitivity": golden.sensitivity.tolist(),
                 "sensitivity_strict": golden.sensitivity_strict.tolist(),
             }
     return data
 
 
+def _array(value: Any) -> np.ndarray:
+    """An array from nested lists, with the strings of `_listed` as numbers again."""
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind in "US" else array
+
+
 def _print_arrays(arrays: dict[str, Any]) -> None:
     for name, value in arrays.items():
         if value is not None:
-            array = np.asarray(value)
+            array = _array(value)
             click.echo(f"{name} {list(array.shape)}:\n{array}")
 
 
@@ -76,7 +91,7 @@ def _print(case: Case, data: dict[str, Any]) -> None:
             click.echo(f"call {number}" + (", after reset_states()" if call.get("reset") else ""))
             _print_arrays({name: call.get(name) for name in ("input", "mask", "initial_state")})
             for name, golden in call["expected"].items():
-                value, s = np.asarray(golden["value"]), np.asarray(golden["sensitivity"])
+                value, s = _array(golden["value"]), _array(golden["sensitivity"])
                 click.echo(f"expected {name} {list(value.shape)}:\n{value}\nits sensitivity S:\n{s}")
 
 
