@@ -195,3 +195,54 @@ class Probe:
             )
         self.masks[kind][gate, :, :, index] = snapped.T
         self.determined[kind][gate, :, :, index] = known.T
+
+
+def recover_between(
+    layer: str,
+    reset_after: bool,
+    size: Size,
+    rate: float,
+    dtype: Any,
+    set_weights: Callable[[Mapping[str, np.ndarray]], None],
+    rewind: Callable[[], None],
+    call: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """The mask [T, B, U] between the two layers of a stack (DROP-5), by one call.
+
+    The first layer gives a constant; unit u of the second reads unit u of the first.
+
+    Raises
+    ------
+    ProbeError
+        As `Probe.recover`.
+    """
+    gates = 4 if layer == "LSTM" else 3
+    resting = [OPEN, -OPEN, REST, OPEN] if layer == "LSTM" else [-OPEN, OPEN, REST]
+    bias = np.repeat(resting, size.U)
+    if layer == "GRU" and reset_after:
+        bias = np.stack([bias, 0 * bias])
+    kernel = np.zeros((size.U, gates, size.U))
+    kernel[:, 2, :] = (1 - rate) * np.eye(size.U)
+    weights = {
+        "kernel": np.zeros((size.F, gates * size.U)),
+        "recurrent_kernel": np.zeros((size.U, gates * size.U)),
+        "bias": bias,
+        "kernel 2": kernel.reshape(size.U, -1),
+        "recurrent_kernel 2": np.zeros((size.U, gates * size.U)),
+        "bias 2": bias,
+    }
+    set_weights({name: array.astype(dtype) for name, array in weights.items()})
+    rewind()
+    h = call(np.ones((size.B, size.T, size.F), dtype)).astype(np.float64)
+    constant = np.tanh(np.tanh(REST)) if layer == "LSTM" else np.tanh(REST)
+    with np.errstate(all="ignore"):
+        inner = np.arctanh(np.arctanh(h)) if layer == "LSTM" else np.arctanh(h)
+    value = (inner - REST) / ((1 - rate) * constant)
+    kept = 1 / (1 - rate)
+    snapped = np.where(value > kept / 2, kept, 0.0)
+    gap = float(np.max(np.abs(value - snapped)))
+    if not gap <= TOLERANCE[np.dtype(dtype).name] * kept:
+        raise ProbeError(
+            f"the mask between the layers is neither 0 nor {kept:.6g}, but off by {gap:.3g} (DROP-2)"
+        )
+    return snapped.swapaxes(0, 1)

@@ -41,6 +41,10 @@ def judged(case: Case, adapter: NumpyAdapter, dtype: str = "float64") -> Verdict
     return PROCEDURES[case.family](case, Bench(adapter, STORE, dtype, "cpu")).verdict
 
 
+def not_stacked(case: Case) -> bool:
+    return not case.argument("stacked_dropout")
+
+
 @pytest.mark.parametrize("family", sorted(PROCEDURES))
 def test_the_reference_passes_a_case_of_each_family(family: str) -> None:
     chosen = [

@@ -235,7 +235,7 @@ class Adapter(ABC):
         """Build the layer, or raise `Unsupported`."""
 
 
-# Constructor arguments that layers outside Keras do not have, with the clause that gives them a meaning.
+# Constructor arguments that layers outside Keras do not have (and PyTorch's stacks), with the clause that gives them a meaning.
 KERAS_ONLY = {
     "kernel_regularizer": "REG-1",
     "recurrent_regularizer": "REG-1",
@@ -251,6 +251,7 @@ KERAS_ONLY = {
     "use_cudnn": "SHAPE-10",
     "dropout": "DROP-3",
     "recurrent_dropout": "DROP-4",
+    "stacked_dropout": "DROP-5",
     "returnsequences": "ERR-3",
     "dtype_policy": "PREC-7",
     "kernel_initializer": "INIT-1",

@@ -34,12 +34,15 @@ class Keras2Adapter(Adapter):
         policy = spec.arguments.get("dtype_policy", "none")
         mixed = policy != "none"
         # As a user of another dtype does; a mixed policy keeps its variables in float32.
-        tf_keras.backend.set_floatx("float32" if mixed else spec.dtype)
+        floatx = "float32" if mixed or spec.dtype == "bfloat16" else spec.dtype  # which Keras 2 does not take
+        tf_keras.backend.set_floatx(floatx)
         dtype = tf_keras.mixed_precision.Policy(policy) if mixed else spec.dtype
         if spec.seed is not None:
             tf_keras.utils.set_random_seed(spec.seed)
         arguments = layer_arguments(tf_keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
+        stacked = arguments.pop("stacked_dropout", 0.0)
+        require(not stacked, "Keras's layers are not stacks of layers", "DROP-5")
         for name in ("activation", "recurrent_activation"):
             known = arguments[name] in (None, NO_SUCH, *KNOWN)
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")

@@ -39,6 +39,8 @@ class Keras3Adapter(Adapter):
             keras.utils.set_random_seed(spec.seed)
         arguments = layer_arguments(keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
+        stacked = arguments.pop("stacked_dropout", 0.0)
+        require(not stacked, "Keras's layers are not stacks of layers", "DROP-5")
         require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
         for name in ("activation", "recurrent_activation"):
             require(

@@ -168,7 +168,7 @@ class KerasModel(Model):
                 slopes[0],
                 slopes[1 : 1 + len(states)],
                 dict(zip(WEIGHTS, own, strict=False)),
-                np.array([self._to_numpy(loss) for loss in losses], inputs.dtype),
+                np.array([float(tf.cast(loss, tf.float64)) for loss in losses]).astype(inputs.dtype),
             )
 
     def _sequential(self, inputs: np.ndarray, learning_rate: float) -> Any:

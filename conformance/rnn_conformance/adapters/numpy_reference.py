@@ -43,6 +43,8 @@ class _NumpyModel(Model):
                 arguments[name] = None
         mixed = arguments.pop("dtype_policy", "none") != "none"
         require(not mixed, "the reference computes in one dtype", "PREC-7")
+        stacked = arguments.pop("stacked_dropout", 0.0)
+        require(not stacked, "the reference's layers are not stacks of layers", "DROP-5")
         declared = dict(spec.declared)
         if "Input" in declared:
             declared = {"batch_input_shape": declared["Input"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -63,7 +64,8 @@ class TorchAdapter(Adapter):
             "torch.nn.GRU applies the reset gate after the recurrent product only",
             "GRU-EQ-4",
         )
-        refuse_keras_only(spec, "torch.nn layers")
+        single = {k: v for k, v in a.items() if k != "stacked_dropout"}
+        refuse_keras_only(replace(spec, arguments=single), "torch.nn layers")
         require(not a["unroll"], "torch.nn layers have no unroll argument", "UNROLL-1")
         return _TorchModel(spec)
 
@@ -74,9 +76,12 @@ class _TorchModel(Model):
         if spec.seed is not None:
             torch.manual_seed(spec.seed)
         self._batch_first = not self._arguments["time_major"]
+        self._stacked = spec.arguments.get("stacked_dropout", 0.0)
         self._module = getattr(torch.nn, spec.layer)(
             spec.size.F,
             spec.units,
+            num_layers=2 if self._stacked else 1,
+            dropout=self._stacked,
             bias=self._arguments["use_bias"],
             batch_first=self._batch_first,
             device=spec.device,
@@ -85,7 +90,12 @@ class _TorchModel(Model):
         self.path = "cuDNN" if spec.device.startswith("cuda") and torch.backends.cudnn.enabled else None
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        converted = layouts.to_torch(self._spec.layer, weights, reset_after=self._spec.reset_after)
+        first = {name: array for name, array in weights.items() if not name.endswith(" 2")}
+        second = {name[:-2]: array for name, array in weights.items() if name.endswith(" 2")}
+        converted = layouts.to_torch(self._spec.layer, first, reset_after=self._spec.reset_after)
+        if second:
+            upper = layouts.to_torch(self._spec.layer, second, reset_after=self._spec.reset_after)
+            converted |= {name.replace("_l0", "_l1"): array for name, array in upper.items()}
         self._module.load_state_dict({k: self._tensor(v) for k, v in converted.items()})
         self._module.flatten_parameters()
 
@@ -260,7 +270,12 @@ class _TorchModel(Model):
         initial_state: Sequence[np.ndarray] | None,
         training: bool | None,
     ) -> list[np.ndarray]:
-        raise Unsupported("calls have no training argument", "DROP-1")
+        """In ``train()`` or ``eval()`` mode; a fresh module is in the former."""
+        self._module.train(training is None or training)
+        return self.call(inputs, mask, initial_state)
+
+    def rewind(self) -> None:
+        torch.manual_seed(7)
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         """A loop over slices of the data."""

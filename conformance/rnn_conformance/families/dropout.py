@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from rnn_fixtures.case import Case
@@ -15,7 +16,7 @@ from rnn_reference.recurrence import DropoutMasks, forward
 
 from rnn_conformance.adapters.base import DTYPES, Model
 from rnn_conformance.bench import Bench
-from rnn_conformance.dropout_probe import Probe, ProbeError, Recovered
+from rnn_conformance.dropout_probe import Probe, ProbeError, Recovered, recover_between
 from rnn_conformance.families.calls import time_axis
 from rnn_conformance.families.outcome import Outcome, checked
 from rnn_conformance.statistics import FALSE_ALARM
@@ -28,6 +29,11 @@ NOISE_SEED = 11
 def run(case: Case, bench: Bench) -> Outcome:
     """Without effect: compare with the golden numbers. With effect: recover, check, replay."""
     model = bench.model(case)
+    if case.detail.get("stack"):
+        try:
+            return _stack(case, bench, model)
+        finally:
+            bench.forget()
     arguments = bench.call_arguments(case.calls[0])
     training = TRAINING[str(case.argument("training"))]
     if case.detail["replay"]:
@@ -169,3 +175,70 @@ def _reference(case: Case, bench: Bench, found: Recovered) -> Expected:
         for source in (None, NoiseSource(NOISE_SEED, strict=False), NoiseSource(NOISE_SEED, strict=True))
     )
     return Expected(value, free, strict)
+
+
+def _stack(case: Case, bench: Bench, model: Model) -> Outcome:
+    """Two layers with dropout between them: the same checks."""
+    rate = float(case.argument("stacked_dropout"))
+    arguments = bench.call_arguments(case.calls[0])
+
+    def call(training: bool) -> np.ndarray:
+        return checked(model.call_training(**arguments, training=training))[0]
+
+    ones = np.ones((case.size.T, case.size.B, case.size.U))
+    inference = compare({"output": _stacked(case, bench, ones)}, {"output": call(False)}, bench.dtype)
+    if inference.verdict != "pass":
+        return Outcome.of(inference, model)
+    if np.array_equal(call(True), call(True)):
+        return _wrong(model, "two calls in training gave the same outputs: masks are not fresh (DROP-1)")
+    try:
+        mask = recover_between(
+            case.layer,
+            bool(case.argument("reset_after")),
+            case.size,
+            rate,
+            DTYPES[bench.dtype],
+            model.set_weights,
+            model.rewind,
+            lambda x: checked(model.call_training(x, None, None, training=True))[0],
+        )
+    except ProbeError as error:
+        return _wrong(model, str(error))
+    if (mask == mask[:1]).all():
+        return _wrong(model, "the mask between the layers is the same at every step (DROP-5)")
+    share, limit = float((mask == 0).mean()), math.sqrt(math.log(2 / FALSE_ALARM) / (2 * mask.size))
+    if abs(share - rate) > limit:
+        return _wrong(model, f"{share:.3f} of the mask is 0, expected {rate} within {limit:.3f} (DROP-2)")
+    model.set_weights(bench.weights(case))
+    model.rewind()
+    output = call(True)
+    verdict = compare({"output": _stacked(case, bench, mask)}, {"output": output}, bench.dtype, {"output": 1})
+    return Outcome.of(verdict, model, [output])
+
+
+def _stacked(case: Case, bench: Bench, mask: np.ndarray) -> Expected:
+    """The reference's two layers, the first one's outputs times a mask [T, B, U]."""
+    exact = {name: bench.store.exact(ref).astype(np.float64) for name, ref in case.weights.items()}
+    inputs = bench.store.exact(case.calls[0].input).astype(np.float64)
+
+    def output(source: NoiseSource | None) -> np.ndarray:
+        x: Any = inputs if source is None else source.lift(inputs)
+        for suffix in ("", " 2"):
+            x = forward(
+                case.layer,
+                x,
+                {name: exact[name + suffix] for name in ("kernel", "recurrent_kernel", "bias")},
+                activation=activations.get(case.argument("activation")),
+                recurrent_activation=activations.get(case.argument("recurrent_activation")),
+                reset_after=bool(case.argument("reset_after")),
+            ).outputs
+            if not suffix:
+                x = x * mask.swapaxes(0, 1)
+        return x if source is None else x.sensitivity
+
+    return Expected(
+        *(
+            output(s)
+            for s in (None, NoiseSource(NOISE_SEED, strict=False), NoiseSource(NOISE_SEED, strict=True))
+        )
+    )
