@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import rnn_reference
 from rnn_conformance import worker
+from rnn_conformance.bench import build_key
 from rnn_conformance.registry import resolve
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
@@ -50,15 +52,21 @@ def arithmetics() -> None:
     problem = draw_problem(domain(), "LSTM", row, 0)
 
     def over_balls() -> tuple[np.ndarray, ...]:
-        return (problem.run(balls.lift, balls.lift).outputs,)
+        return (problem.run(balls.lift, balls.lift)["outputs"],)
 
     def noisy() -> object:
         return problem.run(NoiseSource(1, strict=False).lift, lambda w: w.astype(np.float64))
+
+    layer = rnn_reference.LSTM(domain().sizes["base"].U, return_sequences=True)
+    layer.set_weights([w.astype(np.float64) for w in problem.weights.values()])
+    inputs = problem.inputs.astype(np.float64)
+    ones = [np.ones_like(layer(inputs))]
 
     show(
         "the reference over each arithmetic",
         {
             "float64": median(problem.run_float),
+            "float64, with gradients by the tape": median(lambda: layer.gradients(inputs, ones)),
             "noisy arrays, 64 deviations": median(noisy),
             "balls, proved to round correctly": median(lambda: balls.certified(over_balls)),
         },
@@ -70,7 +78,7 @@ def sharing_builds(adapter: str) -> None:
     ref = resolve(adapter)
     cases = [c for c in Store().cases() if "lstm/forward/mask" in c.id and c.argument("size") == "base"]
     cases = [c for c in cases if c.argument("activation") == "tanh" and not c.argument("time_major")]
-    cases = sorted((c for c in cases if not c.argument("unroll")), key=lambda c: str(worker.build_key(c)))
+    cases = sorted((c for c in cases if not c.argument("unroll")), key=lambda c: str(build_key(c)))
     alternating = [c for k in range(16) for c in cases[k::16]]
 
     def run(order: list[worker.Case]) -> object:
