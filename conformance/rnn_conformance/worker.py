@@ -89,7 +89,8 @@ def _store(data: Path) -> Store:
     return Store(data, check=False)  # the parent process has checked the digests
 
 
-def _run_case(bench: Bench, case: Case) -> Record:
+def run_case(bench: Bench, case: Case) -> Record:
+    """One case on one adapter: the record of whatever comes of it."""
     procedure = PROCEDURES[case.family]
     try:
         outcome = procedure(case, bench)
@@ -122,7 +123,7 @@ def run_batch(
     with open(os.devnull if journal is None else journal, "ab", buffering=0) as file:
         for case in cases:
             started = time.perf_counter()
-            record = _run_case(bench, case)
+            record = run_case(bench, case)
             record.seconds = time.perf_counter() - started
             records.append(record)
             file.write(pickle.dumps(record))

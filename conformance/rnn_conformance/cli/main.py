@@ -21,6 +21,7 @@ COMMANDS = {
     "fixtures": "Generate, verify and lint the golden data.",
     "arguments": "Every argument: clauses, golden cases, verdicts of each run.",
     "coverage": "Count the combinations of arguments that a tier covers.",
+    "mutants": "Run every variant against a tier: the mutation score, and survivors.",
     "schema": "Print a JSON Schema.",
 }
 

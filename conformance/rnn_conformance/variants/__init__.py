@@ -1,0 +1,15 @@
+"""The registry of variants: named deviations from the specification, each a small change of the reference.
+
+They prove the suite: `rnn-conformance mutants` runs each as if it were an implementation, and a tier must notice it.
+"""
+
+from __future__ import annotations
+
+from rnn_conformance.variants import equations, gates, masks, numbers, training, views
+from rnn_conformance.variants.base import Variant
+
+REGISTRY: dict[str, Variant] = {
+    variant.name: variant
+    for module in (gates, equations, masks, views, training, numbers)
+    for variant in module.VARIANTS
+}

@@ -1,0 +1,154 @@
+"""What a variant is, and the adapter that runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from rnn_reference import activations, layers, recurrence
+from rnn_reference import training as reference_training
+
+from rnn_conformance.adapters.base import LayerSpec, Model
+from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+
+Weights = dict[str, np.ndarray]
+# Modules of the reference in which a variant may put a function of its own, by name.
+MODULES = {"recurrence": recurrence, "layers": layers, "training": reference_training}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named deviation.
+
+    Attributes
+    ----------
+    clause : str
+        The clause that it violates.
+    kind : str
+        The class of bug: "gate order", "bias", "mask", ...
+    summary : str
+        What it does instead.
+    layers : tuple of str
+        The layers that it exists for.
+    links : tuple of str
+        Real bugs of this kind.
+    weights : function, optional
+        (weights, spec) to the weights used instead.
+    arguments : function, optional
+        (constructor arguments) to those used instead.
+    functions : mapping
+        "module.name" of the reference to what stands there while the layer works.
+    model : function, optional
+        Changes a built model of the numpy adapter.
+    """
+
+    name: str
+    clause: str
+    kind: str
+    summary: str
+    layers: tuple[str, ...] = ("LSTM", "GRU")
+    links: tuple[str, ...] = ()
+    weights: Callable[[Weights, LayerSpec], Weights] | None = None
+    arguments: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    functions: Mapping[str, Any] = field(default_factory=dict)
+    model: Callable[[Any, LayerSpec], None] | None = None
+
+
+@contextmanager
+def installed(functions: Mapping[str, Any]) -> Iterator[None]:
+    """Functions of the reference replaced for a while."""
+    before = {}
+    for place, function in functions.items():
+        module, name = place.split(".")
+        before[place] = getattr(MODULES[module], name)
+        setattr(MODULES[module], name, function)
+    try:
+        yield
+    finally:
+        for place, function in before.items():
+            module, name = place.split(".")
+            setattr(MODULES[module], name, function)
+
+
+class VariantAdapter(NumpyAdapter):
+    """The reference with one deviation."""
+
+    def __init__(self, variant: Variant) -> None:
+        self._variant = variant
+
+    def build(self, spec: LayerSpec) -> Model:
+        variant = self._variant
+        if spec.layer not in variant.layers:
+            return super().build(spec)
+        if variant.arguments is not None:
+            spec = replace(spec, arguments=variant.arguments(dict(spec.arguments)))
+        model: Any = super().build(spec)
+        if variant.model is not None:
+            variant.model(model, spec)
+        if variant.weights is not None:
+            _replace_weights(model, variant.weights, spec)
+        if variant.functions:
+            for name in ("call_training", "gradients", "fit", "predict"):
+                _wrap(model, name, variant.functions)
+        return model
+
+
+def _replace_weights(model: Any, change: Callable[[Weights, LayerSpec], Weights], spec: LayerSpec) -> None:
+    plain = model.set_weights
+
+    def set_weights(weights: Mapping[str, np.ndarray]) -> None:
+        plain(change(dict(weights), spec))
+
+    model.set_weights = set_weights
+
+
+def _wrap(model: Any, name: str, functions: Mapping[str, Any]) -> None:
+    plain = getattr(model, name)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with installed(functions):
+            return plain(*args, **kwargs)
+
+    setattr(model, name, wrapped)
+
+
+def on_outputs(
+    change: Callable[[list[np.ndarray], LayerSpec, dict[str, Any]], Sequence[np.ndarray]],
+) -> Callable[[Any, LayerSpec], None]:
+    """A change of what calls return; it also sees the call's arguments."""
+
+    def apply(model: Any, spec: LayerSpec) -> None:
+        plain = model.call_training
+
+        def call_training(inputs: Any, mask: Any, initial_state: Any, training: Any) -> list[np.ndarray]:
+            outputs = plain(inputs, mask, initial_state, training)
+            given = {"inputs": inputs, "mask": mask, "initial_state": initial_state, "training": training}
+            return list(change(outputs, spec, given))
+
+        model.call_training = call_training
+
+    return apply
+
+
+def on_call(
+    change: Callable[[dict[str, Any], LayerSpec], dict[str, Any]],
+) -> Callable[[Any, LayerSpec], None]:
+    """A change of what calls are given."""
+
+    def apply(model: Any, spec: LayerSpec) -> None:
+        plain = model.call_training
+
+        def call_training(inputs: Any, mask: Any, initial_state: Any, training: Any) -> list[np.ndarray]:
+            given = {"inputs": inputs, "mask": mask, "initial_state": initial_state, "training": training}
+            changed = change(given, spec)
+            return plain(**changed)
+
+        model.call_training = call_training
+
+    return apply
+
+
+__all__ = ["Variant", "VariantAdapter", "activations", "on_call", "on_outputs"]
