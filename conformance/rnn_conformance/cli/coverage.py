@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 from rnn_fixtures.coverage import clause_coverage, combination_coverage
-from rnn_fixtures.domain import domain
+from rnn_fixtures.domain import clauses, domain
 
 from rnn_conformance.cli.common import (
     data_option,
@@ -28,10 +28,21 @@ from rnn_conformance.cli.common import (
 @data_option
 @format_option
 def command(tier: str, strength: int, data: Path | None, style: str | None) -> None:
-    """Count which combinations of argument levels a tier's cases hold, and clauses without cases."""
+    """Count which combinations of argument levels a tier's cases hold; trace clauses to cases and variants."""
+    from rnn_conformance.variants import REGISTRY
+
     cases = selected_cases(open_store(data), tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
     untested = clause_coverage(cases)
+    violated = {v.clause for v in REGISTRY.values()}
+    trace = [
+        {
+            "clause": name,
+            "cases": sum(name in c.clauses for c in cases),
+            "variants": [v.name for v in REGISTRY.values() if v.clause == name],
+        }
+        for name in clauses()
+    ]
     if is_pretty(style):
         rows = [[c.layer, c.strength, c.feasible, c.covered, f"{c.share:.2%}"] for c in counted]
         print_table(
@@ -41,6 +52,9 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
         )
         click.echo("not counted as an argument: size (its levels meet every other level but activations)")
         click.echo("clauses without a case: " + (", ".join(untested) or "none"))
+        click.echo(
+            "clauses without a variant: " + (", ".join(c for c in clauses() if c not in violated) or "none")
+        )
     else:
         print_json(
             {
@@ -49,5 +63,6 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
                 "not_counted": ["size"],
                 "combinations": [{**vars(c), "missing": c.missing[:50]} for c in counted],
                 "clauses_without_case": untested,
+                "clauses": trace,
             }
         )

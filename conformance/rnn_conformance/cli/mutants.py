@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 from rnn_fixtures.locations import DATA
@@ -20,7 +21,26 @@ from rnn_conformance.cli.common import (
     print_table,
     tier_option,
 )
-from rnn_conformance.errors import Exit, NothingSelected
+from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
+
+
+def _noticed_by_published(names: list[str]) -> dict[str, Any]:
+    """Which variants the onnx package's own cases notice."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ConfigurationError("--published needs the onnx package: pip install onnx") from error
+    from rnn_conformance import published
+    from rnn_conformance.variants import REGISTRY
+    from rnn_conformance.variants.base import VariantAdapter
+
+    cases = published.cases()
+    noticed = [
+        name
+        for name in names
+        if any(published.notices(VariantAdapter(REGISTRY[name]), case) for case in cases)
+    ]
+    return {"version": onnx.__version__, "cases": len(cases), "noticed": noticed}
 
 
 @click.command("mutants")
@@ -38,10 +58,21 @@ from rnn_conformance.errors import Exit, NothingSelected
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes (default: one per core)."
 )
+@click.option(
+    "--published",
+    is_flag=True,
+    help="Also count which variants the cases that the onnx package publishes notice (needs onnx).",
+)
 @data_option
 @format_option
 def command(
-    tier: str, wanted: str, enough: int, workers: int | None, data: Path | None, style: str | None
+    tier: str,
+    wanted: str,
+    enough: int,
+    workers: int | None,
+    published: bool,
+    data: Path | None,
+    style: str | None,
 ) -> int:
     """Run every variant of the reference against a tier: which are noticed, and which survive.
 
@@ -67,6 +98,7 @@ def command(
             running, "variants", len(names), console=console, disable=not console.is_terminal
         ):
             found.append(result)
+    elsewhere = _noticed_by_published([s.variant for s in found]) if published else None
     survivors = [s for s in found if len(s.caught_by) < enough]
     kinds = Counter(s.kind for s in found)
     caught = Counter(s.kind for s in found if s not in survivors)
@@ -80,6 +112,11 @@ def command(
             ["kind", "variants", "noticed", "share"],
             rows,
         )
+        if elsewhere is not None:
+            click.echo(
+                f"noticed by the {elsewhere['cases']} cases of onnx {elsewhere['version']}, with its tolerance: "
+                f"{len(elsewhere['noticed'])} of {len(found)}"
+            )
         for s in survivors:
             click.echo(
                 f"survivor: {s.variant} ({s.clause}): {REGISTRY[s.variant].summary}; noticed by {len(s.caught_by)} of {s.ran} cases"
@@ -93,6 +130,7 @@ def command(
                 "score": 1 - len(survivors) / len(found),
                 "variants": [{**vars(s), "summary": REGISTRY[s.variant].summary} for s in found],
                 "survivors": [s.variant for s in survivors],
+                "published": elsewhere,
             }
         )
     return Exit.UNEXPECTED if survivors else Exit.EXPECTED
