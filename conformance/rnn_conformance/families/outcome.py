@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 import numpy as np
 
 from rnn_conformance.adapters.base import Model
@@ -59,5 +60,5 @@ def raised_in(error: BaseException) -> Path:
 def describe_error(error: BaseException) -> str:
     """Type, message and place of an error, on one line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split())
+    text = " ".join(click.unstyle(str(error)).split())  # TensorFlow colours its messages
     return f"{type(error).__name__}: {text[:400]} ({Path(last.filename).name}:{last.lineno})"
