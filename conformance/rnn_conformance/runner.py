@@ -13,6 +13,7 @@ import platform
 import queue
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -34,6 +35,7 @@ from rnn_conformance.worker import AdapterRef, describe, read_journal, run_batch
 
 BATCH = 48
 START_LIMIT = 300.0
+BEGIN_LIMIT = 20.0
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
         yield batch
 
 
-def _pool(workers: int, ref: AdapterRef) -> ProcessPool:
+def _pool(workers: int, ref: AdapterRef, marks: Path | None = None) -> ProcessPool:
     # Set before the workers start: numerical libraries read these when they are loaded.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=start, initargs=[ref], context=context)
+    return ProcessPool(max_workers=workers, initializer=start, initargs=[ref, marks], context=context)
 
 
 def probe(ref: AdapterRef) -> Description:
@@ -150,7 +152,7 @@ class _AdapterRun:
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="rnn-conformance-") as journals,
-                _pool(self.workers, self.ref) as pool,
+                _pool(self.workers, self.ref, Path(journals)) as pool,
             ):
                 self._journals = Path(journals)
                 try:
@@ -174,7 +176,11 @@ class _AdapterRun:
         return []
 
     def _run(self, pool: ProcessPool) -> None:
-        what = _describe(pool, self.ref)
+        try:
+            what = _describe(pool, self.ref)
+        except AdapterUnavailable:
+            self._let_workers_begin()
+            raise
         if self._stop.is_set():
             return
         plan = self._ask(what)
@@ -188,6 +194,12 @@ class _AdapterRun:
             if self._stop.is_set():
                 return
             self._sink.put((self.ref, run, None))
+
+    def _let_workers_begin(self) -> None:
+        """Wait until every process has begun: one whose pool is closed while it is being spawned prints a traceback."""
+        deadline = time.monotonic() + BEGIN_LIMIT
+        while len(list(self._journals.glob("worker-*"))) < self.workers and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _submit(self, pool: ProcessPool, run: Run, cases: list[Case]) -> _Batch:
         journal = self._journals / str(next(self._numbers))

@@ -36,11 +36,14 @@ class AdapterRef:
     target: str
 
 
-def start(ref: AdapterRef) -> None:
+def start(ref: AdapterRef, marks: Path | None = None) -> None:
     """Prepare a fresh process: frameworks' chatter goes to stderr, a crash leaves a trace there.
 
-    The adapter starts here, outside any case's time; if it cannot, the first task says why.
+    The adapter starts here, outside any case's time; if it cannot, the first task says why. A file in ``marks`` tells that
+    the process has begun.
     """
+    if marks is not None:
+        (marks / f"worker-{os.getpid()}").touch()
     os.dup2(2, 1)
     faulthandler.enable()
     with suppress(AdapterUnavailable):
