@@ -27,6 +27,7 @@ class Record:
     where: dict[str, Any] | None = None
     agrees_with: list[str] = field(default_factory=list)
     message: str = ""
+    elements: int = 0
     clause: str | None = None
     seconds: float = 0.0
 

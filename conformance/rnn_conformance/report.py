@@ -17,6 +17,7 @@ from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store
 
 from rnn_conformance import __version__, arguments, known
+from rnn_conformance.diagnosis import Explanation, explanations
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
@@ -68,6 +69,16 @@ class RunView:
         return [r for r in self.records if known.is_unexpected(r["verdict"], r["known"])]
 
     @property
+    def explained(self) -> list[Explanation]:
+        """What the unexpected discrepancies agree with."""
+        return explanations({r["case"]: r["agrees_with"] for r in self.unexpected})
+
+    @property
+    def elements(self) -> int:
+        """How many numbers were compared."""
+        return sum(r.get("elements", 0) for r in self.records)
+
+    @property
     def largest_z(self) -> float | None:
         values = [r["z"] for r in self.records if r["verdict"] == "pass" and isinstance(r["z"], (int, float))]
         return max(values, default=None)
@@ -103,9 +114,13 @@ class RunView:
                         "reason": reason,
                         "count": 0,
                         "example": record,
+                        "agreeing": {},
                     },
                 )
                 group["count"] += 1
+                group["agreeing"][record["case"]] = record["agrees_with"]
+        for group in found.values():
+            group["explained"] = explanations(group.pop("agreeing"))
         return sorted(found.values(), key=lambda g: -g["count"])
 
     def declared(self) -> dict[str, known.Known]:

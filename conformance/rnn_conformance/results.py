@@ -202,6 +202,12 @@ class Results:
                    COUNT(*) FROM results WHERE run = ? GROUP BY 1 ORDER BY 1"""
         return dict(self._db.execute(query, (run.id,)))
 
+    def elements(self, run: Run) -> int:
+        """How many numbers the run's cases compared."""
+        query = "SELECT SUM(json_extract(record, '$.elements')) FROM results WHERE run = ?"
+        (value,) = self._db.execute(query, (run.id,)).fetchone()
+        return value or 0
+
     def largest_z(self, run: Run) -> float | None:
         """Largest z of the passing cases."""
         query = "SELECT MAX(z) FROM results WHERE run = ? AND verdict = 'pass'"

@@ -19,7 +19,13 @@ FAILURES = ("crash", "timeout", "protocol")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison found; the fields are those of a result record."""
+    """What a comparison found; the fields are those of a result record.
+
+    Attributes
+    ----------
+    elements : int
+        How many numbers were compared.
+    """
 
     verdict: str
     z: float | None = None
@@ -27,6 +33,7 @@ class Verdict:
     max_abs_error: float | None = None
     where: dict[str, Any] | None = None
     message: str = ""
+    elements: int = 0
 
 
 def _smallest_normal(dtype: str) -> float:
@@ -46,6 +53,7 @@ def measure(actual: np.ndarray, expected: np.ndarray, sensitivity: np.ndarray, d
 def _locate(
     name: str, z: np.ndarray, actual: np.ndarray, golden: Expected, axis: int | None
 ) -> dict[str, Any]:
+    """The worst element, how many differ, and where all that differ lie."""
     index = tuple(int(k) for k in np.unravel_index(int(np.argmax(z)), z.shape))
     where: dict[str, Any] = {
         "output": name,
@@ -56,11 +64,26 @@ def _locate(
         "differing": int((z > LIMIT).sum()),
         "elements": int(z.size),
     }
+    where["only"] = _confined(name, z > LIMIT, axis)
     if axis is not None:
         others = tuple(k for k in range(z.ndim) if k != axis)
         steps = np.flatnonzero((z > LIMIT).any(axis=others))
         where["first_step"] = int(steps[0]) if steps.size else None
     return where
+
+
+def _confined(name: str, wrong: np.ndarray, time: int | None) -> dict[str, list[int]]:
+    """Along which axes all wrong elements lie in less than half of the places, and in which."""
+    if not wrong.any() or name.split()[-1] not in ("output", "h", "c") or name.startswith("gradient"):
+        return {}
+    found = {}
+    for axis, length in enumerate(wrong.shape):
+        others = tuple(k for k in range(wrong.ndim) if k != axis)
+        places = np.flatnonzero(wrong.any(axis=others))
+        kind = "step" if axis == time else "unit" if axis == wrong.ndim - 1 else "sample"
+        if 2 * len(places) < length:
+            found[kind] = [int(k) for k in places]
+    return found
 
 
 def number(value: float) -> float | str:
@@ -83,6 +106,7 @@ def compare(
         if array.dtype != DTYPES[dtype]:
             return Verdict("dtype", message=f"{name} has dtype {array.dtype}, expected {dtype} (SHAPE-7)")
     worst, worst_strict, error, where = 0.0, 0.0, 0.0, None
+    elements = sum(array.size for array in actual.values())
     for name, array in actual.items():
         value, golden = array.astype(np.float64), expected[name]
         z = measure(value, golden.value, golden.sensitivity, dtype)
@@ -96,12 +120,13 @@ def compare(
         if z.size and (where is None or largest > worst):
             worst, where = largest, _locate(name, z, value, golden, (time_axes or {}).get(name))
     if worst <= LIMIT:
-        return Verdict("pass", worst, worst_strict, error, where)
+        return Verdict("pass", worst, worst_strict, error, where, elements=elements)
     assert where is not None
     step = where.get("first_step")
     message = (
         f"{where['output']}{where['index']} is {where['got']}, expected {where['expected']}: "
         f"z = {worst:.3g} (limit {LIMIT:g}); {where['differing']} of {where['elements']} elements differ"
         + (f", first at step {step}" if step is not None else "")
+        + "".join(f", only {axis} {', '.join(map(str, found))}" for axis, found in where["only"].items())
     )
-    return Verdict("value", worst, worst_strict, error, where, message)
+    return Verdict("value", worst, worst_strict, error, where, message, elements)

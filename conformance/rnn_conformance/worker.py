@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
@@ -24,8 +25,12 @@ from rnn_conformance.adapters.base import Adapter, Description, Unsupported
 from rnn_conformance.bench import Bench
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
 from rnn_conformance.families import PROCEDURES
-from rnn_conformance.families.outcome import ProtocolError, describe_error
+from rnn_conformance.families.outcome import Outcome, ProtocolError, describe_error
 from rnn_conformance.record import Record
+from rnn_conformance.verdict import DISCREPANCIES
+
+if TYPE_CHECKING:
+    from rnn_conformance.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,25 @@ def _store(data: Path) -> Store:
     return Store(data, check=False)  # the parent process has checked the digests
 
 
-def run_case(bench: Bench, case: Case) -> Record:
-    """One case on one adapter: the record of whatever comes of it."""
+@cache
+def _diagnosis(bench: Bench) -> Diagnosis:
+    from rnn_conformance.diagnosis import Diagnosis  # here: a run without discrepancies needs no variants
+
+    return Diagnosis(bench)
+
+
+def run_case(bench: Bench, case: Case, *, diagnose: bool = True) -> Record:
+    """One case on one adapter: the record of whatever comes of it, with the variants that a discrepancy agrees with."""
+    record, outcome = _tried(bench, case)
+    if diagnose and outcome is not None and record.verdict in DISCREPANCIES:
+        diagnosis = _diagnosis(bench)
+        record.agrees_with = diagnosis.agrees_with(case, outcome, record.verdict)
+        observed = diagnosis.observation(case, outcome)
+        record.message += f"; {observed}" if observed else ""
+    return record
+
+
+def _tried(bench: Bench, case: Case) -> tuple[Record, Outcome | None]:
     procedure = PROCEDURES[case.family]
     try:
         outcome = procedure(case, bench)
@@ -103,14 +125,14 @@ def run_case(bench: Bench, case: Case) -> Record:
             if any(a.tobytes() != b.tobytes() for a, b in zip(outcome.arrays, again.arrays, strict=True)):
                 record.verdict = "nondeterministic"
                 record.message = f"two identical runs differ; the first: {record.message}"
-        return record
+        return record, outcome
     except Unsupported as reason:
-        return Record.failure(case, "unsupported", reason.reason, clause=reason.clause)
+        return Record.failure(case, "unsupported", reason.reason, clause=reason.clause), None
     except ProtocolError as error:
-        return Record.failure(case, "protocol", str(error))
+        return Record.failure(case, "protocol", str(error)), None
     except Exception as error:
         bench.forget()
-        return Record.failure(case, "refused", describe_error(error))
+        return Record.failure(case, "refused", describe_error(error)), None
 
 
 def run_batch(

@@ -24,6 +24,7 @@ from rnn_conformance.cli.common import (
     selected_cases,
     tier_option,
 )
+from rnn_conformance.diagnosis import explanations
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
 from rnn_conformance.registry import installed, resolve
@@ -76,6 +77,7 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
     for run in outcome.runs:
         unexpected = [r for r in results.records(run) if is_unexpected(r["verdict"], r["known"])]
         bad = bad or bool(unexpected)
+        explained = explanations({r["case"]: r["agrees_with"] for r in unexpected})
         entries.append(
             {
                 "adapter": run.adapter,
@@ -86,7 +88,11 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
                 "selected": run.selected,
                 "verdicts": results.counts(run),
                 "largest_z": results.largest_z(run),
+                "elements": results.elements(run),
                 "unexpected": len(unexpected),
+                "explanations": [
+                    {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
+                ],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
             }
         )
@@ -228,5 +234,10 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
     for entry in entries:
         for example in entry["examples"]:
             click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
+        for found in entry["explanations"]:
+            click.echo(
+                f"{entry['adapter']} {entry['dtype']}: {found['cases']} of {entry['unexpected']} unexpected agree with "
+                f"{found['variant']}: {found['summary']}"
+            )
     sys.stdout.flush()
     click.echo(f"report: rnn-conformance report {out} --out site", err=True)

@@ -115,6 +115,40 @@ def _wrap(model: Any, name: str, functions: Mapping[str, Any]) -> None:
     setattr(model, name, wrapped)
 
 
+def combined(first: Variant, second: Variant) -> Variant | None:
+    """Both deviations at once; None when they stand in each other's way."""
+    layers = tuple(name for name in first.layers if name in second.layers)
+    if not layers or first.kind == second.kind or set(first.functions) & set(second.functions):
+        return None
+
+    def weights(given: Weights, spec: LayerSpec) -> Weights:
+        for change in (first.weights, second.weights):
+            given = given if change is None else change(given, spec)
+        return given
+
+    def arguments(given: dict[str, Any]) -> dict[str, Any]:
+        for change in (first.arguments, second.arguments):
+            given = given if change is None else change(given)
+        return given
+
+    def model(built: Any, spec: LayerSpec) -> None:
+        for change in (first.model, second.model):
+            if change is not None:
+                change(built, spec)
+
+    return Variant(
+        f"{first.name} + {second.name}",
+        first.clause,
+        "pair",
+        f"{first.summary}; and {second.summary}",
+        layers,
+        weights=weights,
+        arguments=arguments,
+        functions={**first.functions, **second.functions},
+        model=model,
+    )
+
+
 def on_outputs(
     change: Callable[[list[np.ndarray], LayerSpec, dict[str, Any]], Sequence[np.ndarray]],
 ) -> Callable[[Any, LayerSpec], None]:
@@ -151,4 +185,4 @@ def on_call(
     return apply
 
 
-__all__ = ["Variant", "VariantAdapter", "activations", "on_call", "on_outputs"]
+__all__ = ["Variant", "VariantAdapter", "activations", "combined", "on_call", "on_outputs"]

@@ -122,7 +122,7 @@ def _gelu_tanh(x: Any) -> Any:
 
 
 def _leaky(slope: float) -> Callable[[Any], Any]:
-    return lambda x: np.where(x > 0, x, x * np.asarray(slope, x.dtype))
+    return lambda x: np.maximum(x, 0) + slope * np.minimum(x, 0)
 
 
 # Activations that exist in another form somewhere: name, the other function, what it is.
@@ -139,7 +139,7 @@ OTHERS: list[tuple[str, str, Callable[[Any], Any], str]] = [
     ("softsign", "ACT-SOFTSIGN", np.tanh, "tanh"),
     ("elu", "ACT-ELU", activations.selu, "SELU's constants"),
     ("selu", "ACT-SELU", activations.elu, "no constants"),
-    ("celu", "ACT-CELU", lambda x: np.where(x > 0, x, 2 * np.expm1(np.minimum(x, 0) / 2)), "alpha 2"),
+    ("celu", "ACT-CELU", lambda x: np.maximum(x, 0) + 2 * np.expm1(np.minimum(x, 0) / 2), "alpha 2"),
     ("mish", "ACT-MISH", activations.silu, "SiLU"),
     ("exponential", "ACT-EXPONENTIAL", np.expm1, "minus 1"),
     ("hard_tanh", "ACT-HARD-TANH", np.tanh, "the smooth form"),

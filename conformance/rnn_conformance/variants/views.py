@@ -364,7 +364,14 @@ VARIANTS: list[Variant] = [
         "starts from zeros always",
         model=_initial(lambda s: None),
     ),
-    Variant("initial-h-ignored", "STATE-2", "states", "starts h from zeros", model=_initial(_zero_first)),
+    Variant(
+        "initial-h-ignored",
+        "STATE-2",
+        "states",
+        "starts h from zeros",
+        ("LSTM",),
+        model=_initial(_zero_first),
+    ),
     Variant(
         "initial-c-ignored",
         "STATE-2",
