@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from rnn_fixtures.case import Call, Case, Ref
-from rnn_fixtures.store import Store
+from rnn_fixtures.store import Arrays
 
 from rnn_conformance.adapters.base import DTYPES, Adapter, LayerSpec, Model, Unsupported
 
@@ -42,7 +42,7 @@ def build_key(case: Case) -> tuple[Any, ...]:
 class Bench:
     """Builds a model when the case's build key changes, and sets weights when they change."""
 
-    def __init__(self, adapter: Adapter, store: Store, dtype: str, device: str) -> None:
+    def __init__(self, adapter: Adapter, store: Arrays, dtype: str, device: str) -> None:
         self.adapter, self.store, self.dtype, self.device = adapter, store, dtype, device
         self._key: Any = None
         self._model: Model | Unsupported | None = None

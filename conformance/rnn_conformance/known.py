@@ -74,3 +74,8 @@ def apply(record: Record, case: Case, dtype: str, declared: list[Known]) -> None
 def is_unexpected(verdict: str, known: str | None) -> bool:
     """Whether a result makes a run fail: a discrepancy or failure that nobody declared, or a stale one."""
     return verdict == "stale" or (verdict in (*DISCREPANCIES, *FAILURES) and known is None)
+
+
+def script(adapter: str, known: str) -> Path:
+    """The stand-alone script that is kept with a declaration."""
+    return FOLDER / "repros" / f"{adapter}-{known}.py"

@@ -97,7 +97,8 @@ def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
         yield batch
 
 
-def _pool(workers: int, ref: AdapterRef, marks: Path | None = None) -> ProcessPool:
+def pool_of(workers: int, ref: AdapterRef, marks: Path | None = None) -> ProcessPool:
+    """Processes in which one adapter has started."""
     # Set before the workers start: numerical libraries read these when they are loaded.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -114,7 +115,7 @@ def probe(ref: AdapterRef) -> Description:
     AdapterUnavailable
         When it cannot start, with the reason.
     """
-    with _pool(1, ref) as pool:
+    with pool_of(1, ref) as pool:
         return _describe(pool, ref)
 
 
@@ -152,7 +153,7 @@ class _AdapterRun:
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="rnn-conformance-") as journals,
-                _pool(self.workers, self.ref, Path(journals)) as pool,
+                pool_of(self.workers, self.ref, Path(journals)) as pool,
             ):
                 self._journals = Path(journals)
                 try:

@@ -36,14 +36,15 @@ class Verdict:
     elements: int = 0
 
 
-def _smallest_normal(dtype: str) -> float:
+def smallest_normal(dtype: str) -> float:
+    """Below this a dtype loses digits: what underflow may cost (PREC-2)."""
     return float(ml_dtypes.finfo(DTYPES[dtype]).smallest_normal)
 
 
 def measure(actual: np.ndarray, expected: np.ndarray, sensitivity: np.ndarray, dtype: str) -> np.ndarray:
     """z of every element (PREC-2); exact equality is demanded where S = 0, NaN where NaN is expected (PREC-6)."""
     s = sensitivity.astype(np.float64)
-    allowed = np.where(s > 0, UNIT[dtype] * s + _smallest_normal(dtype), 0.0)
+    allowed = np.where(s > 0, UNIT[dtype] * s + smallest_normal(dtype), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(actual - expected) / allowed
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))

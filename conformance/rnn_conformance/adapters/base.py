@@ -137,6 +137,26 @@ class Gradients:
     losses: np.ndarray
 
 
+@dataclass(frozen=True)
+class Script:
+    """A template of ``templates/repro`` that calls a layer without this package.
+
+    Attributes
+    ----------
+    values : mapping
+        What the template asks for: names, and pieces of Python.
+    arrays : mapping
+        The weights in the framework's own layout, by the names that the template uses.
+    gradients : bool
+        Whether the template can ask for gradients.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    gradients: bool = False
+
+
 class Model(ABC):
     """A built layer.
 
@@ -233,6 +253,10 @@ class Adapter(ABC):
     @abstractmethod
     def build(self, spec: LayerSpec) -> Model:
         """Build the layer, or raise `Unsupported`."""
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """How a stand-alone script builds and calls this layer; None when it can only go through the adapter."""
+        return None
 
 
 # Constructor arguments that layers outside Keras do not have (and PyTorch's stacks), with the clause that gives them a meaning.

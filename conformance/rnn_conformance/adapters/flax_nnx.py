@@ -25,6 +25,7 @@ from rnn_conformance.adapters.base import (
     Gradients,
     LayerSpec,
     Model,
+    Script,
     Unsupported,
     refuse_keras_only,
     require,
@@ -150,6 +151,24 @@ class FlaxNnxAdapter(Adapter):
                 graph, _ = nnx.split(rnn)
                 self._compiled[key] = rnn, jax.jit(partial(_apply, graph))
         return _FlaxModel(spec, *self._compiled[key])
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """Through ``flax.nnx``."""
+        arrays = dict(layouts.to_flax(spec.layer, weights, reset_after=spec.reset_after))
+        values = {
+            name: _spelled(ACTIVATIONS[spec.arguments[name]])
+            for name in ("activation", "recurrent_activation")
+        }
+        return Script("flax.py.j2", values, arrays)
+
+
+def _spelled(function: Any) -> str:
+    """A function of `ACTIVATIONS` as a script writes it."""
+    if isinstance(function, partial):
+        keywords = ", ".join(f"{k}={v!r}" for k, v in function.keywords.items())
+        return f"partial({_spelled(function.func)}, {keywords})"
+    module = "jax.nn" if hasattr(jax.nn, function.__name__) else "jnp"
+    return f"{module}.{function.__name__}"
 
 
 def _device(name: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnn_conformance.adapters import tensorflow_setup as setup
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.adapters.keras_common import NO_SUCH, KerasModel, layer_arguments
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, require
+from rnn_conformance.adapters.keras_common import NO_SUCH, KerasModel, layer_arguments, script
 
 # isort: split
 import tf_keras
@@ -56,6 +57,10 @@ class Keras2Adapter(Adapter):
                 *spec.positional, **arguments, **declared, dtype=dtype
             )
             return KerasModel(tf_keras, layer, spec, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """Through ``tf_keras.layers``."""
+        return script(spec, "tf_keras", NAMES, weights)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

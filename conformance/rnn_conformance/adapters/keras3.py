@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen before the import
 
 from rnn_conformance.adapters import tensorflow_setup as setup
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, require
-from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, require
+from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
 
 # isort: split
 import keras
@@ -58,6 +59,10 @@ class Keras3Adapter(Adapter):
             layer = getattr(keras.layers, spec.layer)(*spec.positional, **arguments, **declared, dtype=dtype)
             shape = (size.B, size.T, size.F)
             return KerasModel(keras, layer, spec, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """Through ``keras.layers``."""
+        return script(spec, "keras", NAMES, weights)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, require
+from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, Script, require
 
 REWIND_SEED = 7
 NO_SUCH = "no_such_name"  # a name that nothing has: the framework is asked to refuse it (ERR-2)
@@ -34,6 +34,26 @@ def made(keras: Any, name: str, value: Any) -> Any:
     module = getattr(keras, name.rpartition("_")[2] + "s")  # regularizers, constraints, initializers
     numbers = {k: v for k, v in value.items() if k != "class"}
     return getattr(module, value["class"])(**numbers)
+
+
+def script(
+    spec: LayerSpec, module: str, names: Mapping[str, str], weights: Mapping[str, np.ndarray]
+) -> Script:
+    """A script that builds the layer with those arguments that are not the defaults."""
+    plain = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "reset_after": True}
+    written = []
+    for name, value in spec.arguments.items():
+        if name == "units" or value == plain.get(name, False) or value in (None, 0.0):
+            continue
+        if isinstance(value, Mapping):
+            numbers = ", ".join(f"{k}={v!r}" for k, v in value.items() if k != "class")
+            kind = f"{module}.{name.rpartition('_')[2]}s"
+            written.append(f"{name}={kind}.{value['class']}({numbers})")
+        else:
+            own = names.get(value, value) if name.endswith("activation") else value
+            written.append(f"{name}={None if own == 'none' else own!r}")
+    values = {"module": module, "arguments": written}
+    return Script("keras.py.j2", values, dict(weights), gradients=True)
 
 
 class KerasModel(Model):

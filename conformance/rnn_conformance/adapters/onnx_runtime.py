@@ -19,6 +19,7 @@ from rnn_conformance.adapters.base import (
     Gradients,
     LayerSpec,
     Model,
+    Script,
     Unsupported,
     refuse_keras_only,
     require,
@@ -79,6 +80,33 @@ class OnnxRuntimeAdapter(Adapter):
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
         return _OnnxModel(spec)
 
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """Through ``onnx.helper`` and a session."""
+        arrays = layouts.to_onnx(spec.layer, weights, reset_after=spec.reset_after)
+        return Script(
+            "onnxruntime.py.j2",
+            {"attributes": _attributes(spec), "opset": OPSET, "ir_version": IR_VERSION},
+            dict(arrays),
+        )
+
+
+def _attributes(spec: LayerSpec) -> dict[str, Any]:
+    """The operator's attributes, but for the direction."""
+    a, lstm = spec.arguments, spec.layer == "LSTM"
+    attributes: dict[str, Any] = {"hidden_size": spec.units}
+    if not lstm:
+        attributes["linear_before_reset"] = int(spec.reset_after)
+    gate, cell = a["recurrent_activation"], a["activation"]
+    functions = [ACTIVATIONS[name] for name in ((gate, cell, cell) if lstm else (gate, cell))]
+    if (gate, cell) != ("sigmoid", "tanh"):
+        attributes["activations"] = [name for name, _, _ in functions]
+        # Parameters are consumed in order by the functions that take them.
+        alphas = [alpha for _, alpha, _ in functions if alpha is not None]
+        betas = [beta for _, _, beta in functions if beta is not None]
+        attributes |= {"activation_alpha": alphas} if alphas else {}
+        attributes |= {"activation_beta": betas} if betas else {}
+    return attributes
+
 
 class _OnnxModel(Model):
     def __init__(self, spec: LayerSpec) -> None:
@@ -107,22 +135,11 @@ class _OnnxModel(Model):
         )
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:
-        spec, a = self._spec, self._spec.arguments
-        element, units, lstm = ELEMENT[spec.dtype], spec.units, spec.layer == "LSTM"
-        attributes: dict[str, Any] = {"hidden_size": units}
+        spec = self._spec
+        element, units = ELEMENT[spec.dtype], spec.units
+        attributes = _attributes(spec)
         if self._reverse:
             attributes["direction"] = "reverse"
-        if not lstm:
-            attributes["linear_before_reset"] = int(spec.reset_after)
-        gate, cell = a["recurrent_activation"], a["activation"]
-        functions = [ACTIVATIONS[name] for name in ((gate, cell, cell) if lstm else (gate, cell))]
-        if (gate, cell) != ("sigmoid", "tanh"):
-            attributes["activations"] = [name for name, _, _ in functions]
-            # Parameters are consumed in order by the functions that take them.
-            alphas = [alpha for _, alpha, _ in functions if alpha is not None]
-            betas = [beta for _, _, beta in functions if beta is not None]
-            attributes |= {"activation_alpha": alphas} if alphas else {}
-            attributes |= {"activation_beta": betas} if betas else {}
         states = ["initial_h", "initial_c"][: spec.state_count] if spec.has_initial_state else []
         names = ["X", "W", "R", "B" if "B" in tensors else "", "lengths" if spec.has_mask else "", *states]
         outputs = ["Y", "Y_h", "Y_c"][: 1 + spec.state_count]

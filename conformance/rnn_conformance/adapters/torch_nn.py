@@ -18,6 +18,7 @@ from rnn_conformance.adapters.base import (
     Gradients,
     LayerSpec,
     Model,
+    Script,
     Unsupported,
     refuse_keras_only,
     require,
@@ -68,6 +69,11 @@ class TorchAdapter(Adapter):
         refuse_keras_only(replace(spec, arguments=single), "torch.nn layers")
         require(not a["unroll"], "torch.nn layers have no unroll argument", "UNROLL-1")
         return _TorchModel(spec)
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        """Through ``torch.nn``."""
+        arrays = layouts.to_torch(spec.layer, weights, reset_after=spec.reset_after)
+        return Script("torch.py.j2", {}, dict(arrays))
 
 
 class _TorchModel(Model):

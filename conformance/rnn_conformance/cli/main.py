@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run cases through adapters.",
     "cases": "List cases.",
     "show": "Print one case whole.",
+    "repro": "Print a stand-alone script that shows a discrepancy.",
     "shapes": "Input, output, state and weight shapes in every framework.",
     "report": "Build the report of one or more results directories.",
     "merge": "Join the results of several directories.",

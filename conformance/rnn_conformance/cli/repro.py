@@ -1,0 +1,148 @@
+"""``rnn-conformance repro``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rnn_fixtures.case import DTYPES
+from rnn_fixtures.locations import DATA
+from rnn_fixtures.store import Store
+
+from rnn_conformance import known
+from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
+from rnn_conformance.cli.show import find
+from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
+from rnn_conformance.registry import resolve
+
+
+@click.command("repro")
+@click.argument("case_id", metavar="CASE", required=False)
+@click.option("--adapter", "name", metavar="NAME", help="The adapter that shows the discrepancy.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@click.option(
+    "--fresh", is_flag=True, help="Write a new script also where one is kept with a declared difference."
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Instead of one CASE: one script for every cause of discrepancies in these results.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="With CASE the script's file (default: stdout); with --results their folder (default: DIR/repros).",
+)
+@click.option(
+    "--check", is_flag=True, help="With --results: run every script; exit status 1 when one does not fail."
+)
+@data_option
+@format_option
+def command(
+    case_id: str | None,
+    name: str | None,
+    dtype: str,
+    device: str,
+    fresh: bool,
+    results: Path | None,
+    out: Path | None,
+    check: bool,
+    data: Path | None,
+    style: str | None,
+) -> int:
+    """Print a stand-alone script that shows a discrepancy: the framework, NumPy and literal data.
+
+    The case is made as small as it gets while the discrepancy stays. The script's own exit status is 1 while the discrepancy exists.
+    """
+    store = open_store(data)
+    folder = (data or DATA).resolve()
+    if results is not None:
+        return _all(results, out or results / "repros", store, folder, name, check, style)
+    if case_id is None or name is None:
+        raise ConfigurationError("give a CASE and --adapter NAME, or --results DIR")
+    return _one(store, folder, case_id, name, dtype, device, fresh, out)
+
+
+def _one(
+    store: Store, data: Path, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
+) -> int:
+    from rnn_conformance.reproductions import Reproducer
+    from rnn_conformance.runner import probe
+
+    case, ref = find(store, case_id), resolve(name)
+    if dtype not in case.dtypes:
+        raise NothingSelected(f"{case_id} does not run in {dtype}, only in {', '.join(case.dtypes)}")
+    version = probe(ref).version
+    with Reproducer(ref, data) as reproducer:
+        made = reproducer.make(case, dtype, device)
+    if not made.script:
+        reason = f": {made.record.message}" if made.record.message else ""
+        raise NothingSelected(f"nothing to reproduce: {case_id} is {made.record.verdict} on {name}{reason}")
+    known.apply(made.record, case, dtype, known.load(name, version))
+    text = made.script
+    kept = known.script(name, made.record.known) if made.record.known else None
+    if kept is not None and kept.is_file() and not fresh:
+        click.echo(f"a declared difference: {made.record.known}; --fresh writes a new script", err=True)
+        text = kept.read_text("utf-8")
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, "utf-8")
+    return Exit.EXPECTED
+
+
+def _all(
+    results: Path, out: Path, store: Store, data: Path, name: str | None, check: bool, style: str | None
+) -> int:
+    from rnn_conformance import reproductions
+    from rnn_conformance.report import collect
+
+    cases = {c.id: c for c in store.cases()}
+    found = reproductions.groups(collect([results]), cases)
+    found = [g for g in found if name is None or g.view.run.adapter == name]
+    out.mkdir(parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = []
+    for adapter in dict.fromkeys(g.view.run.adapter for g in found):
+        with reproductions.Reproducer(resolve(adapter), data) as reproducer:
+            for group in (g for g in found if g.view.run.adapter == adapter):
+                text = reproductions.script_of(group, reproducer)
+                if text:
+                    (out / group.file).write_text(text, "utf-8")
+                entries.append(
+                    {
+                        "adapter": adapter,
+                        "cause": group.cause,
+                        "known": group.known,
+                        "dtype": group.view.run.dtype,
+                        "verdict": group.verdict,
+                        "cases": group.count,
+                        "example": group.case.id,
+                        "script": str(out / group.file) if text else None,
+                    }
+                )
+    if check:
+        paths = {Path(e["script"]): e for e in entries if e["script"]}
+        for path, shown, output in reproductions.check(list(paths), os.cpu_count() or 1):
+            paths[path] |= {"shown": shown, "output": output}
+    silent = [e for e in entries if not e["script"] or (check and not e["shown"])]
+    if is_pretty(style):
+        for e in entries:
+            state = (
+                "no script"
+                if not e["script"]
+                else ""
+                if not check
+                else "shown"
+                if e["shown"]
+                else "NOT SHOWN"
+            )
+            click.echo(
+                f"{e['adapter']} {e['dtype']} {e['cause']} ({e['cases']} cases): {e['script']} {state}"
+            )
+    else:
+        print_json({"schema": "repros-1", "scripts": entries})
+    return Exit.UNEXPECTED if silent else Exit.EXPECTED
