@@ -104,7 +104,7 @@ def of_case(
         else:
             scenario = shrink(scenario, fails, BUDGET)
             terms = needed(scenario, fails)
-    written = None if scenario is None else _stand_alone(ref, scenario, dtype, device, record, terms)
+    written = None if scenario is None else stand_alone(ref, scenario, dtype, device, record, terms)
     if written is not None:
         return Repro(record, written, terms)
     return Repro(record, _through_adapter(ref, case, dtype, device, record), terms, stand_alone=False)
@@ -211,7 +211,7 @@ def _equations(scenario: Scenario) -> list[str]:
     return [*found, f"h{' and c' if scenario.layer == 'LSTM' else ''} start from zeros where not given"]
 
 
-def _stand_alone(
+def stand_alone(
     ref: AdapterRef, scenario: Scenario, dtype: str, device: str, record: Record, terms: Sequence[str]
 ) -> str | None:
     """The script of a scenario through the adapter's template; None when it has none for it."""
@@ -264,7 +264,7 @@ def _stand_alone(
         framework=what.framework,
         version=VERSION[what.framework],
         layer=scenario.layer,
-        units=str(scenario.size.U),
+        units=scenario.size.U,
         dtype=dtype,
         weights=[name.replace(".", "_") for name in script.arrays],
         cotangents=[f"cotangent_{name}" for name in scenario.cotangents],

@@ -165,7 +165,14 @@ def simpler_arguments(s: Scenario) -> Iterator[Scenario]:
         if name in ("mask", "initial_state", "size", "procedure", "scenario", "use_bias"):
             continue
         if level != defaults[name]:
-            yield _with_default(replace(s, arguments={**s.arguments, name: defaults[name]}), name)
+            simpler = _with_default(replace(s, arguments={**s.arguments, name: defaults[name]}), name)
+            yield simpler
+            if name == "go_backwards":  # the same steps in the same order
+                yield replace(simpler, calls=tuple(_reversed(c) for c in simpler.calls))
+
+
+def _reversed(call: Numbers) -> Numbers:
+    return replace(call, inputs=call.inputs[:, ::-1], mask=None if call.mask is None else call.mask[:, ::-1])
 
 
 def _with_default(s: Scenario, name: str) -> Scenario:

@@ -43,7 +43,7 @@ def script(
     plain = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "reset_after": True}
     written = []
     for name, value in spec.arguments.items():
-        if name == "units" or value == plain.get(name, False) or value in (None, 0.0):
+        if name == "units" or (value == plain[name] if name in plain else not value):
             continue
         if isinstance(value, Mapping):
             numbers = ", ".join(f"{k}={v!r}" for k, v in value.items() if k != "class")

@@ -23,6 +23,7 @@ COMMANDS = {
     "arguments": "Every argument: clauses, golden cases, verdicts of each run.",
     "coverage": "Count the combinations of arguments that a tier covers.",
     "mutants": "Run every variant against a tier: the mutation score, and survivors.",
+    "fuzz": "Search beyond the golden data for new discrepancies.",
     "schema": "Print a JSON Schema.",
 }
 

@@ -11,7 +11,7 @@ import click
 import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
-from rnn_fixtures.store import Store
+from rnn_fixtures.store import Arrays, Store
 
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.errors import ConfigurationError
@@ -42,7 +42,7 @@ def _listed(array: np.ndarray) -> Any:
     return [_listed(a) for a in array] if array.ndim else number(float(array))
 
 
-def whole(store: Store, case: Case) -> dict[str, Any]:
+def whole(store: Arrays, case: Case) -> dict[str, Any]:
     """A case with its arrays written out."""
     data = case.to_json()
     data["weights"] = {name: _listed(store.exact(ref)) for name, ref in case.weights.items()}

@@ -1,0 +1,145 @@
+"""``rnn-conformance fuzz``."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tempfile
+import time
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rnn_fixtures.case import DTYPES
+
+from rnn_conformance.cli.common import format_option, is_pretty, print_json
+from rnn_conformance.cli.show import whole
+from rnn_conformance.errors import AdapterUnavailable, ConfigurationError, Exit
+from rnn_conformance.record import Record
+from rnn_conformance.registry import resolve
+
+if TYPE_CHECKING:
+    from rnn_conformance.fuzz import Found, Tally
+    from rnn_conformance.worker import AdapterRef
+
+# A worker is asked for this long at a time; it is given up when it has not answered after as long again and more.
+CHUNK, PATIENCE = 20.0, 300.0
+
+
+@click.command("fuzz")
+@click.option(
+    "--adapter", "name", metavar="NAME", required=True, help="Adapter, or module:Class of your own."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="How long to search."
+)
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fuzz"),
+    show_default=True,
+    help="Folder for what is found: each discrepancy as a case (JSON) and a script.",
+)
+@format_option
+def command(
+    name: str, seconds: float, dtype: str, device: str, seed: int, out: Path, style: str | None
+) -> int:
+    """Search beyond the golden data for new discrepancies: sizes, mixed activations, masks, calls, states, extreme numbers.
+
+    Declared known differences are counted, not reported. Exit status 1 when something new was found.
+    """
+    try:
+        from rnn_conformance.fuzz import Tally
+    except ImportError as error:
+        raise ConfigurationError("fuzz needs hypothesis: pip install 'rnn-conformance[fuzz]'") from error
+    ref, tally = resolve(name), Tally()
+    written: list[dict[str, Any]] = []
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and len(written) < 20:
+        before = len(tally.found)
+        _chunk(ref, dtype, device, seed * 1_000_000 + tally.scenarios, min(left, CHUNK), tally)
+        for found in tally.found[before:]:
+            written.append(_write(found, out, name, dtype, len(written) + 1))
+            click.echo(f"found: {written[-1]['script']}: {found.record.message}", err=True)
+    _print(tally, written, name, dtype, style)
+    return Exit.UNEXPECTED if written else Exit.EXPECTED
+
+
+def _chunk(ref: AdapterRef, dtype: str, device: str, number: int, seconds: float, tally: Tally) -> None:
+    """One task in a fresh process, so that one scenario that ends the process costs no more than that."""
+    from pebble import ProcessExpired
+
+    from rnn_conformance.fuzz import Found, search
+    from rnn_conformance.runner import pool_of
+
+    with tempfile.TemporaryDirectory(prefix="rnn-conformance-") as folder, pool_of(1, ref) as pool:
+        journal = Path(folder) / "scenario"
+        arguments = [ref, dtype, device, number, seconds, [f.signature for f in tally.found], journal]
+        try:
+            tally.add(pool.schedule(search, args=arguments, timeout=seconds + PATIENCE).result())
+            return
+        except AdapterUnavailable:
+            raise
+        except FutureTimeout:
+            verdict, message = "timeout", f"no answer within {PATIENCE:g} s"
+        except ProcessExpired as error:
+            verdict, message = "crash", f"the process died (exit {error.exitcode})"
+        finally:
+            pool.stop()
+        if not journal.is_file():
+            raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: {message}")
+        scenario = pickle.loads(journal.read_bytes())
+    case, _ = scenario.to_case()
+    tally.found.append(Found(scenario, Record.failure(case, verdict, message), [verdict], "", False))
+
+
+def _write(found: Found, out: Path, name: str, dtype: str, number: int) -> dict[str, Any]:
+    """A finding on disk: the case with its expected values, and the script."""
+    case, memory = found.scenario.to_case(f"fuzz-{number:03d}")
+    stem = f"{name.replace(':', '-')}-{dtype}-{number:03d}-{found.record.verdict}"
+    out.mkdir(parents=True, exist_ok=True)
+    data = {"schema": "case-1", **whole(memory, case), "record": found.record.to_json()}
+    (out / f"{stem}.json").write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", "utf-8")
+    if found.script:
+        (out / f"{stem}.py").write_text(found.script, "utf-8")
+    return {
+        "case": str(out / f"{stem}.json"),
+        "script": str(out / f"{stem}.py") if found.script else None,
+        "verdict": found.record.verdict,
+        "message": found.record.message,
+        "agrees_with": found.record.agrees_with,
+        "needed": found.needed,
+        "certified": found.certified,
+    }
+
+
+def _print(tally: Tally, written: list[dict[str, Any]], name: str, dtype: str, style: str | None) -> None:
+    counts = {
+        key: getattr(tally, key)
+        for key in (
+            "scenarios",
+            "unsupported",
+            "without_oracle",
+            "known",
+            "repeated",
+            "elements",
+            "largest_z",
+        )
+    }
+    if not is_pretty(style):
+        print_json({"schema": "fuzz-1", "adapter": name, "dtype": dtype, **counts, "found": written})
+        return
+    click.echo(
+        f"{name} {dtype}: {tally.scenarios} scenarios ({tally.unsupported} not expressible, {tally.without_oracle} without "
+        f"an oracle, {tally.known} known differences), {tally.elements:,} numbers compared, largest z of a pass "
+        f"{tally.largest_z:.2f}, {len(written)} new discrepancies ({tally.repeated} seen again)"
+    )
+    for entry in written:
+        explained = f"; agrees with {', '.join(entry['agrees_with'][:2])}" if entry["agrees_with"] else ""
+        click.echo(
+            f"{entry['script'] or entry['case']}: {entry['verdict']}: {entry['message']}{explained}; it takes: {', '.join(entry['needed']) or 'nothing special'}"
+        )

@@ -1,0 +1,82 @@
+"""Reproductions: what is printed for whom; `test_scripts.py` runs the frameworks' own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rnn_conformance.repro import literal
+
+HERE = Path(__file__).parent
+CASE = "lstm/forward/mask=right,return_sequences,return_state"
+
+
+def cli(*arguments: str, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rnn_conformance", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_a_script_shows_the_discrepancy(tmp_path: Path) -> None:
+    script = tmp_path / "repro.py"
+    done = cli("repro", CASE, "--adapter", "fakes:Value", "--out", str(script))
+    assert done.returncode == 0, done.stderr
+    assert "value" in script.read_text()
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=HERE, check=False)
+    assert ran.returncode == 1, ran.stderr
+    assert "value output" in ran.stdout
+
+
+def test_a_crash_is_written_down_as_it_is(tmp_path: Path) -> None:
+    script = tmp_path / "repro.py"
+    done = cli("repro", CASE, "--adapter", "fakes:Crash", "--out", str(script))
+    assert done.returncode == 0, done.stderr
+    assert "crash" in script.read_text()
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=HERE, check=False)
+    assert ran.returncode == 7  # the status with which the fake dies
+
+
+def test_nothing_to_reproduce() -> None:
+    done = cli("repro", CASE, "--adapter", "numpy")
+    assert done.returncode == 5
+    assert "is pass on numpy" in done.stderr
+
+
+def test_usage() -> None:
+    assert cli("repro", CASE).returncode == 2
+    assert cli("repro", "nonsense", "--adapter", "numpy").returncode == 2
+
+
+def test_all_causes_of_a_run(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    cli("run", "--adapter", "fakes:Value", "--select", f"id={CASE}", "--out", str(results))
+    done = cli("repro", "--results", str(results), "--check", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads(done.stdout)["scripts"]
+    assert entry["shown"]
+    assert entry["cases"] == 1
+    assert Path(entry["script"]).is_file()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[1.5, -0.25]]),
+        np.array([True, False]),
+        np.array([np.nan, np.inf, -np.inf]),
+        np.zeros((0, 3)),
+        np.float64(0.1),
+    ],
+)
+def test_literals(array: np.ndarray) -> None:
+    again = eval(literal(np.asarray(array)), {"np": np})
+    assert again.shape == np.shape(array)
+    assert np.array_equal(again, array, equal_nan=again.dtype != bool)
