@@ -5,11 +5,11 @@ They prove the suite: `rnn-conformance mutants` runs each as if it were an imple
 
 from __future__ import annotations
 
-from rnn_conformance.variants import equations, gates, masks, numbers, training, views
+from rnn_conformance.variants import equations, gates, masks, numbers, refusals, training, views
 from rnn_conformance.variants.base import Variant
 
 REGISTRY: dict[str, Variant] = {
     variant.name: variant
-    for module in (gates, equations, masks, views, training, numbers)
+    for module in (gates, equations, masks, views, refusals, training, numbers)
     for variant in module.VARIANTS
 }

@@ -43,6 +43,8 @@ class Variant:
         "module.name" of the reference to what stands there while the layer works.
     model : function, optional
         Changes a built model of the numpy adapter.
+    spec : function, optional
+        Changes what is built: how the input is declared, arguments given by position.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Variant:
     arguments: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     functions: Mapping[str, Any] = field(default_factory=dict)
     model: Callable[[Any, LayerSpec], None] | None = None
+    spec: Callable[[LayerSpec], LayerSpec] | None = None
 
 
 @contextmanager
@@ -83,6 +86,8 @@ class VariantAdapter(NumpyAdapter):
         variant = self._variant
         if spec.layer not in variant.layers:
             return super().build(spec)
+        if variant.spec is not None:
+            spec = variant.spec(spec)
         if variant.arguments is not None:
             spec = replace(spec, arguments=variant.arguments(dict(spec.arguments)))
         model: Any = super().build(spec)
@@ -131,6 +136,11 @@ def combined(first: Variant, second: Variant) -> Variant | None:
             given = given if change is None else change(given)
         return given
 
+    def spec(given: LayerSpec) -> LayerSpec:
+        for change in (first.spec, second.spec):
+            given = given if change is None else change(given)
+        return given
+
     def model(built: Any, spec: LayerSpec) -> None:
         for change in (first.model, second.model):
             if change is not None:
@@ -146,7 +156,13 @@ def combined(first: Variant, second: Variant) -> Variant | None:
         arguments=arguments,
         functions={**first.functions, **second.functions},
         model=model,
+        spec=spec,
     )
+
+
+def on_layer(change: Callable[[Any, LayerSpec], None]) -> Callable[[Any, LayerSpec], None]:
+    """A change of the reference's layer inside a model."""
+    return lambda model, spec: change(model._layer, spec)
 
 
 def on_outputs(
@@ -185,4 +201,4 @@ def on_call(
     return apply
 
 
-__all__ = ["Variant", "VariantAdapter", "activations", "combined", "on_call", "on_outputs"]
+__all__ = ["Variant", "VariantAdapter", "activations", "combined", "on_call", "on_layer", "on_outputs"]

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_reference.recurrence import DropoutMasks
 
 from rnn_conformance.adapters.base import LayerSpec
-from rnn_conformance.variants.base import Variant, on_call, on_outputs
+from rnn_conformance.variants.base import Variant, on_call, on_layer, on_outputs
 
 
 def _set(**values: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -63,10 +63,6 @@ def _ones_by_default(given: dict[str, Any], spec: LayerSpec) -> dict[str, Any]:
     return given | {"initial_state": [ones] * spec.state_count}
 
 
-def _layer(change: Callable[[Any, LayerSpec], None]) -> Callable[[Any, LayerSpec], None]:
-    return lambda model, spec: change(model._layer, spec)
-
-
 def _carry(change: Callable[[tuple[Any, ...] | None], Any]) -> Callable[[Any, LayerSpec], None]:
     def apply(layer: Any, spec: LayerSpec) -> None:
         plain = layer.trajectory
@@ -79,7 +75,7 @@ def _carry(change: Callable[[tuple[Any, ...] | None], Any]) -> Callable[[Any, La
 
         layer.trajectory = trajectory
 
-    return _layer(apply)
+    return on_layer(apply)
 
 
 def _never_reset(layer: Any, spec: LayerSpec) -> None:
@@ -115,7 +111,7 @@ def _masks(change: Callable[[DropoutMasks, Any, Any], DropoutMasks]) -> Callable
         draw = layer._draw_dropout
         layer._draw_dropout = lambda inputs: change(draw(inputs), draw, inputs)
 
-    return _layer(apply)
+    return on_layer(apply)
 
 
 def _per_step(which: str) -> Callable[[DropoutMasks, Any, Any], DropoutMasks]:
@@ -177,24 +173,19 @@ def _per_gate_fans(made: dict[str, np.ndarray], spec: LayerSpec) -> None:
     made["kernel"] *= np.sqrt((features + gates * units) / (features + units))
 
 
-def _static_batch(model: Any, spec: LayerSpec) -> None:
-    if spec.declared:
-        plain = model.static_shapes()
-        fixed = {k: [tuple(7 if d is None else d for d in s) for s in v] for k, v in plain.items()}
-        model.static_shapes = lambda: fixed
+def _static(change: Callable[[int, tuple[Any, ...], LayerSpec], Any]) -> Callable[[Any, LayerSpec], None]:
+    """Other static shapes of the outputs; ``change`` gets an axis and the shape."""
 
+    def apply(model: Any, spec: LayerSpec) -> None:
+        if spec.declared:
+            plain = model.static_shapes()
+            other = {
+                means: [tuple(change(k, shape, spec) for k in range(len(shape))) for shape in shapes]
+                for means, shapes in plain.items()
+            }
+            model.static_shapes = lambda: other
 
-def _lenient(model: Any, spec: LayerSpec) -> None:
-    """Takes what it can of wrong inputs."""
-    layer, plain = model._layer, model._layer._checked
-
-    def checked(inputs: Any, mask: Any, initial_state: Any) -> Any:
-        features = layer.features
-        if inputs.ndim == 3 and inputs.shape[-1] > features:
-            inputs = inputs[..., :features]
-        return plain(inputs, mask, initial_state)
-
-    layer._checked = checked
+    return apply
 
 
 def _as_float64(outputs: list[np.ndarray], spec: LayerSpec, given: Any) -> list[np.ndarray]:
@@ -209,47 +200,21 @@ def _swapped_sequence(outputs: list[np.ndarray], spec: LayerSpec, given: Any) ->
     return [outputs[0].swapaxes(0, 1) if outputs[0].ndim == 3 else outputs[0], *outputs[1:]]
 
 
-def _no_steps_taken(model: Any, spec: LayerSpec) -> None:
-    plain = model.call_training
-
-    def call_training(inputs: Any, mask: Any, initial_state: Any, training: Any) -> list[np.ndarray]:
-        if inputs.ndim == 3 and 0 in inputs.shape:
-            return [np.zeros((*inputs.shape[:2], spec.size.U), inputs.dtype)]
-        return plain(inputs, mask, initial_state, training)
-
-    model.call_training = call_training
-
-
-def _lengths_clipped(model: Any, spec: LayerSpec) -> None:
-    plain = model.call_lengths
-
-    def call_lengths(inputs: Any, lengths: Any) -> list[np.ndarray]:
-        fitting = np.resize(lengths, inputs.shape[0])
-        return plain(inputs, np.clip(fitting, 0, inputs.shape[1]))
-
-    model.call_lengths = call_lengths
-
-
-def _rates_clamped(arguments: dict[str, Any]) -> dict[str, Any]:
-    rates = {
-        k: min(max(arguments[k], 0.0), 0.999) for k in ("dropout", "recurrent_dropout") if k in arguments
-    }
-    return arguments | rates
-
-
-def _batch_not_fixed(layer: Any, spec: LayerSpec) -> None:
-    plain = layer.trajectory
-
-    def trajectory(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        batch = inputs.shape[1 if layer.time_major else 0]
-        if layer.stateful and layer._batch not in (None, batch):
-            layer._batch, layer._carried = batch, None
-        return plain(inputs, *args, **kwargs)
-
-    layer.trajectory = trajectory
-
-
 VARIANTS: list[Variant] = [
+    Variant(
+        "static-length-open",
+        "SHAPE-2",
+        "shapes",
+        "does not know a declared length",
+        model=_static(lambda k, shape, spec: None if len(shape) == 3 and k == 1 else shape[k]),
+    ),
+    Variant(
+        "static-batch-open",
+        "SHAPE-3",
+        "shapes",
+        "does not know a declared batch size",
+        model=_static(lambda k, shape, spec: None if k == 0 else shape[k]),
+    ),
     Variant(
         "results-in-float64",
         "SHAPE-7",
@@ -270,26 +235,6 @@ VARIANTS: list[Variant] = [
         "shapes",
         "returns sequences with the first two axes swapped",
         model=on_outputs(_swapped_sequence),
-    ),
-    Variant(
-        "no-steps-accepted", "SHAPE-6", "refusals", "takes an input without steps", model=_no_steps_taken
-    ),
-    Variant(
-        "lengths-clipped", "SHAPE-11", "refusals", "makes lengths fit, as Flax does", model=_lengths_clipped
-    ),
-    Variant(
-        "rates-clamped",
-        "ERR-4",
-        "refusals",
-        "moves rates into [0, 1), as Keras does",
-        arguments=_rates_clamped,
-    ),
-    Variant(
-        "other-batch-accepted",
-        "CARRY-7",
-        "refusals",
-        "starts anew on a batch of another size",
-        model=_layer(_batch_not_fixed),
     ),
     Variant(
         "dropout-per-gate-and-step",
@@ -418,13 +363,13 @@ VARIANTS: list[Variant] = [
         ("LSTM",),
         model=_carry(lambda s: s and (s[0], 0 * s[1])),
     ),
-    Variant("state-not-reset", "CARRY-2", "stateful", "ignores reset_states()", model=_layer(_never_reset)),
+    Variant("state-not-reset", "CARRY-2", "stateful", "ignores reset_states()", model=on_layer(_never_reset)),
     Variant(
         "carried-state-wins",
         "CARRY-3",
         "stateful",
         "prefers the carried state to a given one, as Keras 2",
-        model=_layer(_carried_wins),
+        model=on_layer(_carried_wins),
     ),
     Variant(
         "state-carried-always",
@@ -493,7 +438,6 @@ VARIANTS: list[Variant] = [
         "SHAPE-9",
         "shapes",
         "says a number for an open dimension",
-        model=_static_batch,
+        model=_static(lambda k, shape, spec: 7 if shape[k] is None else shape[k]),
     ),
-    Variant("extra-features-cut", "ERR-1", "refusals", "cuts features that are too many", model=_lenient),
 ]
