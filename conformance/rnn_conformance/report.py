@@ -39,14 +39,23 @@ CODES = {
     "stale": "X",
 }
 MISSING = "-"
+# Where `rnn-conformance repro --results DIR` puts its scripts, in DIR.
+REPROS = "repros"
 
 
 @dataclass
 class RunView:
-    """A run with its records, as the page shows it."""
+    """A run with its records, as the page shows it.
+
+    Attributes
+    ----------
+    folder : Path
+        The results directory; `rnn-conformance repro --results` leaves scripts in its folder ``repros``.
+    """
 
     run: Run
     records: list[dict[str, Any]]
+    folder: Path
 
     def shown(self, record: dict[str, Any]) -> str:
         """The verdict's column: known discrepancies apart from unexpected ones."""
@@ -123,6 +132,18 @@ class RunView:
             group["explained"] = explanations(group.pop("agreeing"))
         return sorted(found.values(), key=lambda g: -g["count"])
 
+    def script(self, known_id: str) -> str:
+        """The script that is kept with a declaration."""
+        path = known.script(self.run.adapter, known_id)
+        return path.read_text("utf-8") if path.is_file() else ""
+
+    @property
+    def new_scripts(self) -> dict[str, str]:
+        """Scripts made for discrepancies that nobody declared: file name to text."""
+        declared = {f"{self.run.adapter}-{name}.py" for name in self.declared()}
+        found = sorted((self.folder / REPROS).glob(f"{self.run.adapter}-*.py"))
+        return {path.name: path.read_text("utf-8") for path in found if path.name not in declared}
+
     def declared(self) -> dict[str, known.Known]:
         """Declarations by id."""
         return {entry.id: entry for entry in known.load(self.run.adapter, self.run.version)}
@@ -152,7 +173,7 @@ def collect(folders: Sequence[Path]) -> list[RunView]:
         same = [e for e in entries if e[1].fixtures == revision]
         folder, run = max(same, key=lambda e: (bool(e[1].finished), TIERS.index(e[1].tier), e[1].started))
         with Results(folder) as results:
-            views.append(RunView(run, list(results.records(run))))
+            views.append(RunView(run, list(results.records(run)), folder))
     return sorted(views, key=lambda v: (v.run.adapter, v.run.version, v.run.device, v.run.dtype))
 
 

@@ -61,7 +61,9 @@ def command(
     store = open_store(data)
     folder = (data or DATA).resolve()
     if results is not None:
-        return _all(results, out or results / "repros", store, folder, name, check, style)
+        from rnn_conformance.report import REPROS
+
+        return _all(results, out or results / REPROS, store, folder, name, check, style)
     if case_id is None or name is None:
         raise ConfigurationError("give a CASE and --adapter NAME, or --results DIR")
     return _one(store, folder, case_id, name, dtype, device, fresh, out)
