@@ -10,6 +10,7 @@ import runpy
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rnn_conformance.bench import Bench
 from rnn_conformance.record import Record
@@ -17,7 +18,7 @@ from rnn_conformance.registry import installed
 from rnn_conformance.repro import stand_alone
 from rnn_conformance.worker import adapter, run_case
 from rnn_fixtures.case import Case
-from rnn_fixtures.scenario import NoOracle, scenario_of
+from rnn_fixtures.scenario import NoOracle, Numbers, Scenario, scenario_of
 from rnn_fixtures.store import Store, select_tier
 
 # Adapter to the module without which it cannot run. Keras 3 and Keras 2 set TensorFlow up in different ways: each in a process of its own.
@@ -88,3 +89,15 @@ def _check(name: str, dtype: str, tmp_path: Path) -> None:
         if checked >= COUNT:
             break
     assert checked >= COUNT // 2
+
+
+def test_flipped_arrays_reach_torch() -> None:
+    """NumPy keeps the negative stride of a flipped axis of length 1; torch refuses it."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    numbers = Numbers(np.ones((1, 1, 1)))
+    weights = {"kernel": np.ones((1, 4)), "recurrent_kernel": np.ones((1, 4))}
+    scenario = Scenario("LSTM", {"go_backwards": True}, weights, (numbers,), {"output": np.ones((1, 1))})
+    case, memory = scenario.to_case()
+    bench = Bench(adapter(installed()["torch"]), memory, "float32", "cpu")
+    assert run_case(bench, case).verdict == "pass"

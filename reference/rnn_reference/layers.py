@@ -1,7 +1,6 @@
 """``LSTM`` and ``GRU`` with every constructor argument of ``tf.keras.layers``.
 
-Arguments, names, order and defaults are those of tf.keras 2.x. An argument whose semantics the
-specification reserves for later raises `NotImplementedError` naming its clause.
+Arguments, names, order and defaults are those of tf.keras 2.x.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class _TorchModel(Model):
         self._module.flatten_parameters()
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        array = np.ascontiguousarray(array)
+        array = np.array(array, order="C")  # a copy: torch takes no negative strides, not even of length 1
         if array.dtype == ml_dtypes.bfloat16:
             return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(self._spec.device)
         return torch.from_numpy(array).to(self._spec.device)
