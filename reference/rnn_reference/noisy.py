@@ -19,9 +19,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from rnn_reference import elementary as el
 
 SAMPLES = 64
-# A kink is "near" when 8 deviations at bfloat16's u = 2**-8 may cross it (PREC-2).
+# A kink is "near" when 8 deviations at bfloat16's u = 2**-8 may cross it (PREC-3).
 KINK_WIDTH = 8 * 2.0**-8
-# Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-2).
+# The roundoff at which the product of two errors counts: float32's (PREC-3).
+SECOND_ORDER = 2.0**-24
+# Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-3).
 FUNCTION_ERROR = 2.0
 
 
@@ -32,7 +34,7 @@ class NoiseSource:
     ----------
     seed : int
     strict : bool
-        True: activation errors are relative only (S_strict); False: also absolute, of one u (S).
+        True: errors of functions and of complements 1 - x are relative only (S_strict); False: also absolute, of one u (S).
     samples : int
         Deviations K carried per element.
 
@@ -198,12 +200,20 @@ def _add(a: Any, b: Any) -> NoisyArray:
 
 def _subtract(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    return owner._result(x - y, dx - dy, np.abs(x - y))
+    error = np.abs(x - y)
+    if not owner.source.strict and not isinstance(a, NoisyArray) and np.all(x == 1):
+        # A complement 1 - y may be distributed, z h + (1 - z) n = n + z (h - n): its error is then one of 1 (PREC-3).
+        error = np.hypot(error, 1.0)
+    return owner._result(x - y, dx - dy, error)
 
 
 def _multiply(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    return owner._result(x * y, dx * y + x * dy, np.abs(x * y))
+    error = np.abs(x * y)
+    if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
+        # All that is left where two saturated gates meet is the product of their errors.
+        error = np.hypot(error, SECOND_ORDER * a.sensitivity * b.sensitivity)
+    return owner._result(x * y, dx * y + x * dy, error)
 
 
 def _divide(a: Any, b: Any) -> NoisyArray:
@@ -218,7 +228,10 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
     x, y = getattr(a, "value", a), getattr(b, "value", b)
     terms = x[..., :, None] * y
     partial = np.cumsum(terms, axis=-2)
-    error = np.sqrt(np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2))
+    squares = np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2)
+    if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
+        squares = squares + (SECOND_ORDER * a.sensitivity) ** 2 @ b.sensitivity**2
+    error = np.sqrt(squares)
     carried: Any = 0.0
     if isinstance(a, NoisyArray):
         carried = a.deviations @ y

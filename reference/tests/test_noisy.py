@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from rnn_reference import elementary as el
 from rnn_reference.noisy import KINK_WIDTH, NoiseSource
+from rnn_reference.tape import gradients
 
 
 def source(strict: bool = False, samples: int = 4096) -> NoiseSource:
@@ -21,7 +24,47 @@ def test_one_operation_is_charged_its_result() -> None:
     assert (x + 1).sensitivity == pytest.approx([4, 4])
     assert (2 * x).sensitivity == pytest.approx([6, 10])
     assert (x / 4).sensitivity == pytest.approx([0.75, 1.25])
-    assert (1 - x).sensitivity == pytest.approx([2, 6])
+    assert (2 - x).sensitivity == pytest.approx([1, 7])
+
+
+def test_complements_may_be_distributed() -> None:
+    x = np.array([0.75])
+    assert (1 - source().lift(x)).sensitivity == pytest.approx([np.hypot(0.25, 1)])
+    assert (1 - source(strict=True).lift(x)).sensitivity == pytest.approx([0.25])
+
+
+def test_product_of_two_errors_counts() -> None:
+    y, z = (np.tanh(source().lift(np.array([1e-12]))) for _ in range(2))
+    assert (y * z).sensitivity == pytest.approx([np.hypot(2e-12, 2.0**-24)], rel=0.05)
+    assert (y[:, None] @ z[:, None]).sensitivity[0] == pytest.approx([np.hypot(2e-12, 2.0**-24)], rel=0.05)
+    assert (y * 1e-12).sensitivity == pytest.approx([1e-12])  # an exact factor has no error
+
+
+def update(x: Any, weights: np.ndarray, h: float, *, distributed: bool) -> Any:
+    """One GRU unit's next state [B, 1] from what both gates see: [B, F] with weights [2, F, 1]; the update gate saturates."""
+    z, n = el.sigmoid(x @ weights[0] + 9), np.tanh(x @ weights[1])
+    return n + z * (h - n) if distributed else z * h + (1 - z) * n
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_either_form_of_an_update_has_gradients_within_the_limit(distributed: bool) -> None:
+    worst = 0.0
+    for seed in range(40):
+        rng = np.random.Generator(np.random.PCG64(seed))
+        x, weights = rng.integers(-127, 128, (3, 40)) / 128, rng.integers(-127, 128, (2, 40, 1)) / 256
+
+        def slope(x: Any, *, distributed: bool, weights: np.ndarray = weights) -> Any:
+            cotangent = np.full((3, 1), 93 / 128, weights.dtype)  # times 1, g - g z would be exact
+            made = gradients(
+                lambda v: [update(v["x"], weights, 0.75, distributed=distributed)], {"x": x}, [cotangent]
+            )
+            return made[1]["x"]
+
+        exact = slope(x.astype(np.longdouble), distributed=False)
+        noisy = slope(source(samples=64).lift(x), distributed=False)
+        actual = slope(x.astype(np.float32), distributed=distributed, weights=weights.astype(np.float32))
+        worst = max(worst, float(np.max(np.abs(actual - exact) / (2.0**-24 * noisy.sensitivity))))
+    assert 0.3 < worst < 8
 
 
 def test_errors_add_in_squares() -> None:
