@@ -13,6 +13,7 @@ import numpy as np
 from rnn_reference import activations, constraints, initializers, regularizers, shapes, tape, training
 from rnn_reference.activations import Activation
 from rnn_reference.recurrence import DropoutMasks, Trajectory, forward
+from rnn_reference.shapes import WEIGHTS
 from rnn_reference.training import Penalties
 
 # Keyword arguments beyond the signature (SHAPE-2, SHAPE-3; the last line changes no value).
@@ -23,7 +24,6 @@ _KEYWORDS = frozenset(
 
 
 # Weights and how their arguments begin.
-_SHORT = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
 
 
 class _Recurrent:
@@ -57,21 +57,21 @@ class _Recurrent:
         self.dropout, self.recurrent_dropout = arguments["dropout"], arguments["recurrent_dropout"]
         self.unit_forget_bias = bool(arguments.get("unit_forget_bias", False))
         self.initializers = {
-            short: initializers.get(arguments[f"{short}_initializer"]) for short in _SHORT.values()
+            short: initializers.get(arguments[f"{short}_initializer"]) for short in WEIGHTS.values()
         }
         self.seed = kwargs.get("seed")
         self.dropout_rng = np.random.default_rng(self.seed)
         self.penalties = Penalties(
             {
                 weight: made
-                for weight, short in _SHORT.items()
+                for weight, short in WEIGHTS.items()
                 if (made := regularizers.get(arguments[f"{short}_regularizer"])) is not None
             },
             regularizers.get(arguments["activity_regularizer"]),
         )
         self.constraints = {
             weight: made
-            for weight, short in _SHORT.items()
+            for weight, short in WEIGHTS.items()
             if (made := constraints.get(arguments[f"{short}_constraint"])) is not None
         }
         self.stateful = bool(arguments["stateful"])

@@ -11,6 +11,8 @@ import numpy as np
 
 Shape = tuple[int | None, ...]
 GATES = {"LSTM": 4, "GRU": 3}
+# The weights in tf.keras's order (WEIGHT-1), and how the names of their initializer, regularizer and constraint begin.
+WEIGHTS = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
 
 
 def batch_input_shape(

@@ -10,9 +10,8 @@ import numpy as np
 
 from rnn_reference.constraints import Constraint
 from rnn_reference.regularizers import Regularizer
+from rnn_reference.shapes import WEIGHTS
 from rnn_reference.tape import gradients
-
-WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 
 
 @dataclass(frozen=True)

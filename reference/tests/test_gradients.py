@@ -125,7 +125,10 @@ def test_regularizers_by_hand() -> None:
 def test_constraints_by_hand() -> None:
     w = np.array([[3.0, 0.3], [-4.0, 0.4]])
     assert constraints.NonNeg()(w).tolist() == [[3, 0.3], [0, 0.4]]
-    norms = lambda a: np.sqrt((a * a).sum(axis=0))  # noqa: E731
+
+    def norms(a: np.ndarray) -> np.ndarray:
+        return np.sqrt((a * a).sum(axis=0))
+
     assert norms(constraints.UnitNorm()(w)) == pytest.approx([1, 1], rel=1e-6)
     assert norms(constraints.MaxNorm(2)(w)) == pytest.approx([2, 0.5], rel=1e-6)
     assert norms(constraints.MinMaxNorm(1, 2, 0.5)(w)) == pytest.approx([3.5, 0.75], rel=1e-6)
