@@ -210,6 +210,16 @@ class Carrying(Model):
         return [output, *self._states] if spec.arguments["return_state"] else [output]
 
 
+class PredictingInBatches(Model):
+    """A layer whose user loops over slices of the data (FIT-5)."""
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        """Outputs of all samples, and in how many batches."""
+        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
+        self.mode = "composed"
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)
+
+
 def in_batches(samples: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
     """Slices of ``batch_size`` samples (32 when unset), the last what is left (FIT-1)."""
     size = batch_size or 32

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.precision import LIMIT, UNIT
-from rnn_fixtures.store import Expected
+from rnn_fixtures.store import Arrays, Expected
 
-from rnn_conformance.adapters.base import DTYPES, Unsupported
+from rnn_conformance.adapters.base import Unsupported
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import PROCEDURES
 from rnn_conformance.families.outcome import Outcome
-from rnn_conformance.variants import REGISTRY
+from rnn_conformance.variants import REGISTRY, variant_of
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined
 from rnn_conformance.variants.gates import KNOWN
 
@@ -38,8 +38,6 @@ PAIRS = 600
 SEARCHES = 8
 # The variant that errors are measured against to tell how many bits an implementation's products have, and how many elements it takes.
 YARDSTICK, YARDSTICK_BITS, FEWEST = "state-in-11-bits", 11, 12
-# NumPy has no bfloat16 arithmetic, and float16's own roundoff would blur what is compared.
-SIMULATED = {"float64": "float64"}
 
 
 class Diagnosis:
@@ -47,18 +45,21 @@ class Diagnosis:
 
     Parameters
     ----------
-    bench : Bench
-        That of the implementation: the variants run the same cases in its dtype.
+    store : Arrays
+        Arrays of the cases.
+    dtype : str
+        That of the implementation: the variants run the same cases in it, or in float32 where it is shorter. NumPy has no bfloat16
+        arithmetic, and float16's own roundoff would blur what is compared.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self._store, self._dtype = bench.store, bench.dtype
+    def __init__(self, store: Arrays, dtype: str) -> None:
+        self._store, self._dtype = store, dtype
         self._benches: dict[str, Bench] = {}
         self._pairs_seen: dict[str, Variant] = {}
         self._searches_left = SEARCHES
 
     def agrees_with(self, case: Case, outcome: Outcome, verdict: str) -> list[str]:
-        """Names of variants, or else of pairs joined by " + ", that explain an outcome, best first; at most `NAMED`.
+        """Names of variants, or else of pairs joined by `PAIR`, that explain an outcome, best first; at most `NAMED`.
 
         Parameters
         ----------
@@ -128,7 +129,7 @@ class Diagnosis:
         return [self._store.expected(ref) for call in case.calls for ref in call.expected.values()]
 
     def _simulate(self, variant: Variant, case: Case, *, keep: bool = True) -> Outcome | None:
-        dtype = SIMULATED.get(self._dtype, "float32")
+        dtype = self._dtype if self._dtype == "float64" else "float32"
         bench = self._benches.get(variant.name) or Bench(VariantAdapter(variant), self._store, dtype, "cpu")
         if keep:
             self._benches[variant.name] = bench
@@ -170,7 +171,6 @@ class _Target:
         self._unit = UNIT[dtype]
         self._actual = [np.asarray(a, np.float64) for a in outcome.arrays]
         self._dtypes = [a.dtype for a in outcome.arrays]
-        self._wanted_dtype = DTYPES[dtype]
         self._compared = bool(expected) and not (case.detail.get("replay") or case.detail.get("stack"))
         scales = [_scale(e) for e in expected]
         if len(scales) != len(self._actual):
@@ -251,7 +251,7 @@ class Explanation:
     @property
     def summary(self) -> str:
         """What the variant does, in words."""
-        return "; and ".join(REGISTRY[name].summary for name in self.variant.split(" + "))
+        return variant_of(self.variant).summary
 
 
 def explanations(agreeing: Mapping[str, Sequence[str]]) -> list[Explanation]:

@@ -26,7 +26,7 @@ from rnn_reference.shapes import state_names, weight_shapes
 from rnn_conformance import known
 from rnn_conformance.bench import Bench
 from rnn_conformance.record import Record
-from rnn_conformance.repro import of_case
+from rnn_conformance.repro import stand_alone
 from rnn_conformance.shrink import needed, shrink
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_conformance.worker import AdapterRef, adapter, run_case
@@ -48,7 +48,7 @@ class Found:
     needed : list of str
         What it takes beyond default arguments.
     script : str
-        Shows it without this package, or through the adapter where that has no template.
+        Shows it without this package; empty where the adapter has no template for it.
     """
 
     scenario: Scenario
@@ -267,9 +267,10 @@ class Search:
             return again.verdict == record.verdict and not again.known
 
         small = shrink(scenario, fails, BUDGET)
-        final, case, memory = self._run(small, diagnose=True)
-        made = of_case(self._ref, case, memory, self._dtype, self._device)
-        return Found(small, final, needed(small, fails), made.script, certified(small.computation()))
+        final, *_ = self._run(small, diagnose=True)
+        terms = needed(small, fails)
+        script = stand_alone(self._ref, small, self._dtype, self._device, final, terms) or ""
+        return Found(small, final, terms, script, certified(small.computation()))
 
 
 def certified(computation: Computation) -> bool:

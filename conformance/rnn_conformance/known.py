@@ -76,6 +76,7 @@ def is_unexpected(verdict: str, known: str | None) -> bool:
     return verdict == "stale" or (verdict in (*DISCREPANCIES, *FAILURES) and known is None)
 
 
-def script(adapter: str, known: str) -> Path:
-    """The stand-alone script that is kept with a declaration."""
-    return FOLDER / "repros" / f"{adapter}-{known}.py"
+def kept_script(adapter: str, known: str | None) -> str:
+    """The stand-alone script that is kept with a declared difference; empty where there is none."""
+    path = FOLDER / "repros" / f"{adapter}-{known}.py"
+    return path.read_text("utf-8") if path.is_file() else ""

@@ -21,14 +21,13 @@ from rnn_fixtures.store import Store, select_tier
 from rnn_conformance.bench import Bench
 from rnn_conformance.diagnosis import explanations
 from rnn_conformance.record import Record
-from rnn_conformance.variants import REGISTRY
+from rnn_conformance.variants import REGISTRY, variant_of
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_conformance.worker import run_case
 
 NOTICED = (*DISCREPANCIES, *FAILURES)
 DTYPE = "float32"
-PAIR = " + "
 # A variant that cannot run over the gradients' tape raises this of its own: that is not being noticed.
 OWN_FAULT = "TypeError"
 # Discrepancies that the diagnosis sees of each variant.
@@ -61,22 +60,12 @@ class Score:
     diagnosis: list[str] = field(default_factory=list)
 
 
-def variant_of(name: str) -> Variant:
-    """A variant of the registry, or the two of a name like "mask-zeros + bias-dropped" at once."""
-    first, _, second = name.partition(PAIR)
-    if not second:
-        return REGISTRY[first]
-    pair = combined(REGISTRY[first], REGISTRY[second])
-    assert pair is not None
-    return pair
-
-
 def sampled_pairs(count: int, seed: int = 0) -> list[str]:
     """Names of ``count`` pairs of variants that can be had at once, the same at every call."""
     possible = [
-        f"{a.name}{PAIR}{b.name}"
+        pair.name
         for a, b in itertools.combinations(REGISTRY.values(), 2)
-        if combined(a, b) is not None
+        if (pair := combined(a, b)) is not None
     ]
     return random.Random(seed).sample(possible, min(count, len(possible)))
 
@@ -90,12 +79,13 @@ def _cases(data: Path, tier: str) -> tuple[Store, list[Case]]:
 def _order(variant: Variant, cases: Sequence[Case]) -> Iterator[Case]:
     """Cases of the clause first, in an order of their own for every variant, the same on every machine."""
 
-    def key(case: Case) -> tuple[bool, bytes]:
-        digest = hashlib.sha256(f"{variant.name} {case.id}".encode()).digest()
-        return variant.clause not in case.clauses, digest
+    def key(case: Case) -> bytes:
+        return hashlib.sha256(f"{variant.name} {case.id}".encode()).digest()
 
     # On other layers a variant is the reference as it is.
-    return iter(sorted((c for c in cases if c.layer in variant.layers), key=key))
+    possible = [c for c in cases if c.layer in variant.layers]
+    yield from sorted((c for c in possible if variant.clause in c.clauses), key=key)
+    yield from sorted((c for c in possible if variant.clause not in c.clauses), key=key)
 
 
 def score(name: str, data: Path, tier: str, enough: int, diagnose: bool = False) -> Score:
@@ -133,10 +123,10 @@ def matrix_row(name: str, data: Path, tier: str) -> dict[str, tuple[int, int]]:
     return row
 
 
-def notices_nothing(case_id: str, data: Path, tier: str) -> bool:
-    """Whether no single variant is noticed by a case; variants of its own clauses are tried first."""
+def notices_nothing(number: int, data: Path, tier: str) -> bool:
+    """Whether no single variant is noticed by a case of the tier; variants of its own clauses are tried first."""
     store, cases = _cases(data, tier)
-    case = next(c for c in cases if c.id == case_id)
+    case = cases[number]
     variants = [v for v in REGISTRY.values() if case.layer in v.layers]
     variants.sort(key=lambda v: v.clause not in case.clauses)
     return not any(_notices(Bench(VariantAdapter(v), store, DTYPE, "cpu"), case) for v in variants)
@@ -168,6 +158,7 @@ def matrix(
 ) -> tuple[dict[str, dict[str, tuple[int, int]]], list[str]]:
     """Rows of the matrix variant by family, and the cases that notice no variant at all."""
     rows = executor.map(partial(matrix_row, data=data, tier=tier), names, chunksize=4)
-    ids = [case.id for case in _cases(data, tier)[1]]
-    idle = executor.map(partial(notices_nothing, data=data, tier=tier), ids, chunksize=64)
-    return dict(zip(names, rows, strict=True)), [i for i, nothing in zip(ids, idle, strict=True) if nothing]
+    cases = _cases(data, tier)[1]
+    idle = executor.map(partial(notices_nothing, data=data, tier=tier), range(len(cases)), chunksize=64)
+    silent = [case.id for case, nothing in zip(cases, idle, strict=True) if nothing]
+    return dict(zip(names, rows, strict=True)), silent

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Published:
     expected: Mapping[str, np.ndarray]
 
 
+@cache
 def cases() -> list[Published]:
     """All cases of the installed package, without those with peepholes.
 
@@ -118,6 +120,14 @@ def _one_direction(
 
 
 ARGUMENTS = ("activation", "recurrent_activation", "time_major", "unroll", "reset_after")
+
+
+def any_notices(variant: str) -> bool:
+    """Whether any case fails on a variant, as a task for a worker process."""
+    from rnn_conformance.variants import REGISTRY  # a run does not need them
+    from rnn_conformance.variants.base import VariantAdapter
+
+    return any(notices(VariantAdapter(REGISTRY[variant]), case) for case in cases())
 
 
 def notices(adapter: Adapter, case: Published) -> bool:

@@ -134,8 +134,7 @@ class RunView:
 
     def script(self, known_id: str) -> str:
         """The script that is kept with a declaration."""
-        path = known.script(self.run.adapter, known_id)
-        return path.read_text("utf-8") if path.is_file() else ""
+        return known.kept_script(self.run.adapter, known_id)
 
     @property
     def new_scripts(self) -> dict[str, str]:

@@ -20,12 +20,13 @@ from rnn_fixtures.scenario import NoOracle, Scenario, scenario_of
 from rnn_fixtures.store import Arrays, Store
 from rnn_reference.shapes import state_names
 
+from rnn_conformance import known
 from rnn_conformance.adapters.base import Script
 from rnn_conformance.bench import Bench, layer_spec
 from rnn_conformance.record import Record
 from rnn_conformance.shrink import BUDGET, needed, shrink
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.verdict import DISCREPANCIES, smallest_normal
+from rnn_conformance.variants import variant_of
+from rnn_conformance.verdict import DISCREPANCIES, FAILURES, smallest_normal
 from rnn_conformance.worker import AdapterRef, adapter, run_case
 
 # Arguments that templates ask about.
@@ -50,6 +51,8 @@ class Repro:
         Of the case as it is, before anything is made smaller.
     script : str
         Empty where there is no discrepancy.
+    kept : bool
+        Whether the script is the one kept with the difference that the record names.
     needed : list of str
         What the layer and its calls must ask for beyond the defaults, found by taking away all else.
     stand_alone : bool
@@ -58,56 +61,66 @@ class Repro:
 
     record: Record
     script: str = ""
+    kept: bool = False
     needed: list[str] = field(default_factory=list)
     stand_alone: bool = True
 
 
 def reproduce(
-    ref: AdapterRef, case: Case, data: Path, dtype: str, device: str, seen: Record | None = None
+    ref: AdapterRef,
+    case: Case,
+    data: Path,
+    dtype: str,
+    device: str,
+    *,
+    fresh: bool = False,
+    seen: Record | None = None,
 ) -> Repro:
     """Run a case, make it small, write the script; in a process of the adapter's own.
 
     Parameters
     ----------
+    fresh : bool
+        Write a new script also where one is kept with a declared difference.
     seen : Record, optional
         What came of the case where running it again would end the process: it is then taken as it is.
     """
     store = Store(data, check=False)
-    return of_case(ref, case, store, dtype, device, seen)
-
-
-def of_case(
-    ref: AdapterRef, case: Case, store: Arrays, dtype: str, device: str, seen: Record | None = None
-) -> Repro:
-    """As `reproduce`, for a case of any store."""
     record = seen or run_case(Bench(adapter(ref), store, dtype, device), case)
-    if seen is None and record.verdict not in DISCREPANCIES:
+    known.apply(record, case, dtype, known.load(ref.name, adapter(ref).describe().version))
+    if record.verdict not in (*DISCREPANCIES, *FAILURES):
         return Repro(record)
-    scenario = scenario_of(case, store)
+    kept = "" if fresh or record.known is None else known.kept_script(ref.name, record.known)
+    if kept:
+        return Repro(record, kept, kept=True)
+    scenario = None if seen else scenario_of(case, store)
+    if scenario is not None:
+        still = Persistence(ref, dtype, device, record.verdict)
+        if still(scenario):  # otherwise it takes more than the calls
+            small = shrink(scenario, still, BUDGET)
+            terms = needed(small, still)
+            script = stand_alone(ref, small, dtype, device, record, terms)
+            if script is not None:
+                return Repro(record, script, needed=terms)
+    return Repro(record, _through_adapter(ref, case, dtype, device, record), stand_alone=False)
 
-    def verdict(candidate: Scenario) -> str:
+
+@dataclass(frozen=True)
+class Persistence:
+    """Whether a scenario still shows a verdict on an adapter."""
+
+    ref: AdapterRef
+    dtype: str
+    device: str
+    verdict: str
+
+    def __call__(self, candidate: Scenario) -> bool:
         try:
-            own, memory = candidate.to_case()
+            case, memory = candidate.to_case()
         except NoOracle:
-            return "no oracle"
-        if dtype not in own.dtypes:
-            return "no oracle"
-        return run_case(Bench(adapter(ref), memory, dtype, device), own, diagnose=False).verdict
-
-    def fails(candidate: Scenario) -> bool:
-        return verdict(candidate) == record.verdict
-
-    terms: list[str] = []
-    if scenario is not None and seen is None:
-        if not fails(scenario):
-            scenario = None  # it takes more than the calls
-        else:
-            scenario = shrink(scenario, fails, BUDGET)
-            terms = needed(scenario, fails)
-    written = None if scenario is None else stand_alone(ref, scenario, dtype, device, record, terms)
-    if written is not None:
-        return Repro(record, written, terms)
-    return Repro(record, _through_adapter(ref, case, dtype, device, record), terms, stand_alone=False)
+            return False
+        bench = Bench(adapter(self.ref), memory, self.dtype, self.device)
+        return self.dtype in case.dtypes and run_case(bench, case, diagnose=False).verdict == self.verdict
 
 
 def rerun(name: str, target: str, case_id: str, dtype: str, device: str) -> Record:
@@ -138,10 +151,9 @@ def _lines(case_id: str, record: Record, terms: Sequence[str]) -> list[str]:
     if terms:
         lines.append(f"It takes: {', '.join(terms)}.")
     if record.agrees_with:
-        name = record.agrees_with[0]
-        what = "; and ".join(REGISTRY[part].summary for part in name.split(" + "))
-        lines.append(f"The results are those of an implementation that {what}.")
-        lines.append(_titled(REGISTRY[name.partition(" + ")[0]].clause))
+        variant = variant_of(record.agrees_with[0])
+        lines.append(f"The results are those of an implementation that {variant.summary}.")
+        lines.append(_titled(variant.clause))
     elif record.clause:
         lines.append(_titled(record.clause))
     return lines

@@ -8,19 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from pathlib import Path
 
-from pebble import ProcessExpired, ProcessPool
 from rnn_fixtures.case import Case
 
-from rnn_conformance import known
-from rnn_conformance.errors import AdapterUnavailable
+from rnn_conformance.apart import Apart, Ended
 from rnn_conformance.record import Record
 from rnn_conformance.report import RunView
 from rnn_conformance.repro import Repro, reproduce
-from rnn_conformance.runner import pool_of
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_conformance.worker import AdapterRef
 
@@ -91,61 +87,21 @@ def groups(views: Sequence[RunView], cases: Mapping[str, Case]) -> list[Group]:
     return result
 
 
-class Reproducer:
-    """Makes reproductions for one adapter, in a process of the adapter's own that lives until the end."""
+def made(
+    process: Apart, ref: AdapterRef, case: Case, data: Path, dtype: str, device: str, *, fresh: bool = False
+) -> Repro:
+    """`reproduce` in the adapter's process; a case that ends it, or does not end, is written down as it is.
 
-    def __init__(self, ref: AdapterRef, data: Path) -> None:
-        self._ref, self._data = ref, data
-        self._pool: ProcessPool | None = None
-
-    def __enter__(self) -> Reproducer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
-
-    def make(self, case: Case, dtype: str, device: str) -> Repro:
-        """The reproduction of a case; one whose run ends the process, or does not end, is written down as it is.
-
-        Raises
-        ------
-        AdapterUnavailable
-            When the adapter cannot start.
-        """
-        try:
-            return self._ask(case, dtype, device, None)
-        except FutureTimeout:
-            seen = Record.failure(case, "timeout", f"no answer within {LIMIT_SECONDS:g} s")
-        except ProcessExpired as error:
-            seen = Record.failure(case, "crash", f"the process died (exit {error.exitcode})")
-        self._end()
-        return self._ask(case, dtype, device, seen)
-
-    def _ask(self, case: Case, dtype: str, device: str, seen: Record | None) -> Repro:
-        if self._pool is None:
-            self._pool = pool_of(1, self._ref)
-        arguments = [self._ref, case, self._data, dtype, device, seen]
-        try:
-            return self._pool.schedule(reproduce, args=arguments, timeout=LIMIT_SECONDS).result()
-        except AdapterUnavailable:
-            raise
-        except RuntimeError as error:
-            raise AdapterUnavailable(f"adapter {self._ref.name!r} cannot start: {error}") from error
-
-
-def script_of(group: Group, reproducer: Reproducer) -> str:
-    """The script kept with the declaration, or a new one."""
-    if group.known is not None:
-        kept = known.script(group.view.run.adapter, group.known)
-        if kept.is_file():
-            return kept.read_text("utf-8")
-    return reproducer.make(group.case, group.view.run.dtype, group.view.run.device).script
+    Raises
+    ------
+    AdapterUnavailable
+        When the adapter cannot start.
+    """
+    try:
+        return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh)
+    except Ended as ended:
+        seen = Record.failure(case, ended.verdict, ended.message)
+    return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh, seen=seen)
 
 
 def shows(path: Path) -> tuple[bool, str]:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnn_fixtures.case import Case
-from rnn_fixtures.store import Store
+from rnn_fixtures.store import Arrays, Store
 
 from rnn_conformance.adapters.base import Adapter, Description, Unsupported
 from rnn_conformance.bench import Bench
@@ -97,18 +97,18 @@ def _store(data: Path) -> Store:
     return Store(data, check=False)  # the parent process has checked the digests
 
 
-@cache
-def _diagnosis(bench: Bench) -> Diagnosis:
+@lru_cache(maxsize=1)
+def _diagnosis(store: Arrays, dtype: str) -> Diagnosis:
     from rnn_conformance.diagnosis import Diagnosis  # here: a run without discrepancies needs no variants
 
-    return Diagnosis(bench)
+    return Diagnosis(store, dtype)
 
 
 def run_case(bench: Bench, case: Case, *, diagnose: bool = True) -> Record:
     """One case on one adapter: the record of whatever comes of it, with the variants that a discrepancy agrees with."""
     record, outcome = _tried(bench, case)
     if diagnose and outcome is not None and record.verdict in DISCREPANCIES:
-        diagnosis = _diagnosis(bench)
+        diagnosis = _diagnosis(bench.store, bench.dtype)
         record.agrees_with = diagnosis.agrees_with(case, outcome, record.verdict)
         observed = diagnosis.observation(case, outcome)
         record.message += f"; {observed}" if observed else ""

@@ -130,7 +130,7 @@ def test_a_diagnosis_changes_nothing(store: Store, cases: list[Case]) -> None:
     bench = Bench(VariantAdapter(REGISTRY["mask-ignored"]), store, "float32", "cpu")
     case = next(c for c in cases if c.id == "lstm/forward/mask=interior,return_sequences")
     outcome = calls.run(case, bench)
-    diagnosis = Diagnosis(bench)
+    diagnosis = Diagnosis(bench.store, bench.dtype)
     first = diagnosis.agrees_with(case, outcome, "value")
     assert first == diagnosis.agrees_with(case, outcome, "value")
     plain = Bench(

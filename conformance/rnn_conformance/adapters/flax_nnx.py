@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from flax import nnx
 from rnn_reference import layouts
+from rnn_reference.shapes import WEIGHTS
 
 from rnn_conformance.adapters.base import (
     KERAS_DEFAULTS,
@@ -30,13 +31,20 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs, static_views
+from rnn_conformance.composition import (
+    Carrying,
+    Flat,
+    PredictingInBatches,
+    in_batches,
+    pack,
+    select_outputs,
+    static_views,
+)
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
 # XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
 COMPILATIONS_KEPT = 512
-WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 
 # The specification's activations as jax.nn and jax.numpy have them; the others are not in JAX.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -267,7 +275,7 @@ def _step(graph: Any, rest: Any, last: bool, rate: float, state: Any, inputs: An
     return optax.apply_updates(state, changes)
 
 
-class _FlaxModel(Model):
+class _FlaxModel(PredictingInBatches):
     def __init__(self, spec: LayerSpec, rnn: nnx.RNN, compiled: Any) -> None:
         self._spec, self._rnn, self._compiled = spec, rnn, compiled
         self._state: Any = None
@@ -335,7 +343,7 @@ class _FlaxModel(Model):
     def initial_weights(self) -> Mapping[str, np.ndarray]:
         _, state = nnx.split(self._rnn)
         found = layouts.from_flax(self._spec.layer, self._weights(state))
-        kept = WEIGHTS if self._spec.arguments["use_bias"] else WEIGHTS[:2]
+        kept = [name for name in WEIGHTS if name != "bias" or self._spec.arguments["use_bias"]]
         return {name: found[name] for name in kept}
 
     def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
@@ -357,7 +365,7 @@ class _FlaxModel(Model):
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
         _, state = nnx.split(self._rnn)
         found = layouts.from_flax(self._spec.layer, self._weights(state))
-        kept = WEIGHTS if self._spec.arguments["use_bias"] else WEIGHTS[:2]
+        kept = [name for name in WEIGHTS if name != "bias" or self._spec.arguments["use_bias"]]
         return {name: found[name].shape for name in kept}
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
@@ -453,9 +461,3 @@ class _FlaxModel(Model):
         training: bool | None,
     ) -> list[np.ndarray]:
         raise Unsupported("calls have no training argument", "DROP-1")
-
-    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
-        """A loop over slices of the data."""
-        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
-        self.mode = "composed"
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from rnn_fixtures.case import NO_SUCH
 
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, require
-from rnn_conformance.adapters.keras_common import NO_SUCH, KerasModel, layer_arguments, script
+from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
 
 # isort: split
 import tf_keras

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from rnn_reference.shapes import WEIGHTS
 
 from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, Script, require
 
 REWIND_SEED = 7
-NO_SUCH = "no_such_name"  # a name that nothing has: the framework is asked to refuse it (ERR-2)
 
 
 def layer_arguments(keras: Any, spec: LayerSpec, names: Mapping[str, str]) -> dict[str, Any]:
@@ -229,9 +229,6 @@ class KerasModel(Model):
             count.on_predict_batch_end = lambda batch, logs=None: seen.append(batch)
             result = network.predict(inputs, batch_size=batch_size, verbose=0, callbacks=[count])
             return [np.asarray(a) for a in _listed(result)], len(seen)
-
-
-WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 
 
 def _listed(result: Any) -> list[Any]:

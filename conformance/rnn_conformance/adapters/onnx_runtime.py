@@ -24,7 +24,7 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, in_batches, pack, select_outputs, static_views
+from rnn_conformance.composition import Carrying, PredictingInBatches, pack, select_outputs, static_views
 
 OPSET, IR_VERSION = 14, 8
 # The operator's function list: specification name to ONNX name, alpha, beta.
@@ -108,7 +108,7 @@ def _attributes(spec: LayerSpec) -> dict[str, Any]:
     return attributes
 
 
-class _OnnxModel(Model):
+class _OnnxModel(PredictingInBatches):
     def __init__(self, spec: LayerSpec) -> None:
         self._spec = spec
         self._session: Any = None
@@ -266,9 +266,3 @@ class _OnnxModel(Model):
         training: bool | None,
     ) -> list[np.ndarray]:
         raise Unsupported("calls have no training argument", "DROP-1")
-
-    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
-        """A loop over slices of the data."""
-        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
-        self.mode = "composed"
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)

@@ -23,7 +23,14 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, Flat, in_batches, pack, select_outputs, static_views
+from rnn_conformance.composition import (
+    Carrying,
+    Flat,
+    PredictingInBatches,
+    pack,
+    select_outputs,
+    static_views,
+)
 
 torch.set_num_threads(1)
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -76,7 +83,7 @@ class TorchAdapter(Adapter):
         return Script("torch.py.j2", {}, dict(arrays))
 
 
-class _TorchModel(Model):
+class _TorchModel(PredictingInBatches):
     def __init__(self, spec: LayerSpec) -> None:
         self._spec, self._arguments = spec, spec.arguments
         if spec.seed is not None:
@@ -282,12 +289,6 @@ class _TorchModel(Model):
 
     def rewind(self) -> None:
         torch.manual_seed(7)
-
-    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
-        """A loop over slices of the data."""
-        parts = [self.call(part, None, None) for part in in_batches(inputs, batch_size)]
-        self.mode = "composed"
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], len(parts)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

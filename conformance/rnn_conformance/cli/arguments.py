@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rnn_fixtures.domain import domain
@@ -33,7 +34,7 @@ def command(folders: tuple[Path, ...], data: Path | None, style: str | None) -> 
     items = arguments.listed(domain(), list(open_store(data).cases()))
     views = collect(folders) if folders else []
     missing = arguments.gaps(items)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for item in items:
         cells = {}
         for view in views:
@@ -46,10 +47,7 @@ def command(folders: tuple[Path, ...], data: Path | None, style: str | None) -> 
         )
     if is_pretty(style):
         labels = [view.run.label for view in views]
-        table = [
-            [r["argument"], ", ".join(r["clauses"]), r["cases"], *r["verdicts"].values()]  # type: ignore[arg-type, attr-defined]
-            for r in rows
-        ]
+        table = [[r["argument"], ", ".join(r["clauses"]), r["cases"], *r["verdicts"].values()] for r in rows]
         print_table("Arguments", ["argument", "clauses", "cases", *labels], table)
         for line in missing:
             click.echo(line)

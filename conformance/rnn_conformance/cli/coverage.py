@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rnn_fixtures.coverage import clause_coverage, combination_coverage
+from rnn_fixtures.case import TIERS
+from rnn_fixtures.coverage import clause_coverage, combination_coverage, group_coverage
 from rnn_fixtures.domain import clauses, domain
 
 from rnn_conformance.cli.common import (
@@ -23,7 +24,11 @@ from rnn_conformance.cli.common import (
 @click.command("coverage")
 @tier_option
 @click.option(
-    "--strength", type=click.IntRange(1, 4), default=2, show_default=True, help="Arguments at a time."
+    "--strength",
+    type=click.IntRange(1, 4),
+    default=3,
+    show_default=True,
+    help="Arguments of the family forward at a time.",
 )
 @data_option
 @format_option
@@ -33,6 +38,12 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
 
     cases = selected_cases(open_store(data), tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
+    groups = [
+        group_coverage(domain(), cases, layer, group)
+        for group in domain().groups
+        for layer in domain().layers
+        if group.strength != "aliases" and TIERS.index(group.tier) <= TIERS.index(tier)
+    ]
     untested = clause_coverage(cases)
     violated = {v.clause for v in REGISTRY.values()}
     trace = [
@@ -50,6 +61,11 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
             ["layer", "strength", "feasible", "covered", "share"],
             rows,
         )
+        print_table(
+            f"groups of arguments that interact, tier {tier}",
+            ["family", "group", "layer", "strength", "feasible", "covered"],
+            [[c.family, c.group, c.layer, c.strength, c.feasible, c.covered] for c in groups],
+        )
         click.echo("not counted as an argument: size (its levels meet every other level but activations)")
         click.echo("clauses without a case: " + (", ".join(untested) or "none"))
         click.echo(
@@ -61,7 +77,7 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
                 "schema": "coverage-1",
                 "tier": tier,
                 "not_counted": ["size"],
-                "combinations": [{**vars(c), "missing": c.missing[:50]} for c in counted],
+                "combinations": [{**vars(c), "missing": c.missing[:50]} for c in (*counted, *groups)],
                 "clauses_without_case": untested,
                 "clauses": trace,
             }

@@ -6,7 +6,6 @@ import json
 import pickle
 import tempfile
 import time
-from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,14 @@ from rnn_conformance.record import Record
 from rnn_conformance.registry import resolve
 
 if TYPE_CHECKING:
+    from rnn_conformance.apart import Apart
     from rnn_conformance.fuzz import Found, Tally
     from rnn_conformance.worker import AdapterRef
 
 # A worker is asked for this long at a time; it is given up when it has not answered after as long again and more.
 CHUNK, PATIENCE = 20.0, 300.0
+# A search ends after so many findings: more would repeat themselves.
+MOST = 20
 
 
 @click.command("fuzz")
@@ -52,6 +54,8 @@ def command(
 
     Declared known differences are counted, not reported. Exit status 1 when something new was found.
     """
+    from rnn_conformance.apart import Apart
+
     try:
         from rnn_conformance.fuzz import Tally
     except ImportError as error:
@@ -59,42 +63,40 @@ def command(
     ref, tally = resolve(name), Tally()
     written: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and len(written) < 20:
-        before = len(tally.found)
-        _chunk(ref, dtype, device, seed * 1_000_000 + tally.scenarios, min(left, CHUNK), tally)
-        for found in tally.found[before:]:
-            written.append(_write(found, out, name, dtype, len(written) + 1))
-            click.echo(f"found: {written[-1]['script']}: {found.record.message}", err=True)
+    with Apart(ref) as process:
+        while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
+            before = len(tally.found)
+            number = seed * 1_000_000 + tally.scenarios
+            _chunk(process, ref, dtype, device, number, min(left, CHUNK), tally)
+            for found in tally.found[before:]:
+                written.append(_write(found, out, name, dtype, len(written) + 1))
+                place = written[-1]["script"] or written[-1]["case"]
+                click.echo(f"found: {place}: {found.record.message}", err=True)
     _print(tally, written, name, dtype, style)
     return Exit.UNEXPECTED if written else Exit.EXPECTED
 
 
-def _chunk(ref: AdapterRef, dtype: str, device: str, number: int, seconds: float, tally: Tally) -> None:
-    """One task in a fresh process, so that one scenario that ends the process costs no more than that."""
-    from pebble import ProcessExpired
-
+def _chunk(
+    process: Apart, ref: AdapterRef, dtype: str, device: str, number: int, seconds: float, tally: Tally
+) -> None:
+    """One task, so that a scenario that ends the process costs no more than a task."""
+    from rnn_conformance.apart import Ended
     from rnn_conformance.fuzz import Found, search
-    from rnn_conformance.runner import pool_of
 
-    with tempfile.TemporaryDirectory(prefix="rnn-conformance-") as folder, pool_of(1, ref) as pool:
+    with tempfile.TemporaryDirectory(prefix="rnn-conformance-") as folder:
         journal = Path(folder) / "scenario"
-        arguments = [ref, dtype, device, number, seconds, [f.signature for f in tally.found], journal]
+        seen = [f.signature for f in tally.found]
         try:
-            tally.add(pool.schedule(search, args=arguments, timeout=seconds + PATIENCE).result())
+            limit = seconds + PATIENCE
+            tally.add(process.ask(limit, search, ref, dtype, device, number, seconds, seen, journal))
             return
-        except AdapterUnavailable:
-            raise
-        except FutureTimeout:
-            verdict, message = "timeout", f"no answer within {PATIENCE:g} s"
-        except ProcessExpired as error:
-            verdict, message = "crash", f"the process died (exit {error.exitcode})"
-        finally:
-            pool.stop()
-        if not journal.is_file():
-            raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: {message}")
-        scenario = pickle.loads(journal.read_bytes())
-    case, _ = scenario.to_case()
-    tally.found.append(Found(scenario, Record.failure(case, verdict, message), [verdict], "", False))
+        except Ended as ended:
+            if not journal.is_file():
+                raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: {ended.message}") from ended
+            scenario = pickle.loads(journal.read_bytes())
+            case, _ = scenario.to_case()
+            record = Record.failure(case, ended.verdict, ended.message)
+            tally.found.append(Found(scenario, record, [ended.verdict], "", False))
 
 
 def _write(found: Found, out: Path, name: str, dtype: str, number: int) -> dict[str, Any]:

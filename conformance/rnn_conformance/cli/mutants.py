@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,23 +28,22 @@ if TYPE_CHECKING:
     from rnn_conformance.mutants import Score
 
 
-def _noticed_by_published(names: list[str]) -> dict[str, Any]:
+def _noticed_by_published(names: list[str], executor: Executor) -> dict[str, Any]:
     """Which variants the onnx package's own cases notice."""
+    from rnn_conformance import published
+
     try:
         import onnx
+
+        count = len(published.cases())
     except ImportError as error:
         raise ConfigurationError("--published needs the onnx package: pip install onnx") from error
-    from rnn_conformance import published
-    from rnn_conformance.variants import REGISTRY
-    from rnn_conformance.variants.base import VariantAdapter
-
-    cases = published.cases()
-    noticed = [
-        name
-        for name in names
-        if any(published.notices(VariantAdapter(REGISTRY[name]), case) for case in cases)
-    ]
-    return {"version": onnx.__version__, "cases": len(cases), "noticed": noticed}
+    noticed = executor.map(published.any_notices, names, chunksize=8)
+    return {
+        "version": onnx.__version__,
+        "cases": count,
+        "noticed": [name for name, seen in zip(names, noticed, strict=True) if seen],
+    }
 
 
 @click.command("mutants")
@@ -103,7 +102,7 @@ def command(
     from rich.progress import track
 
     from rnn_conformance import mutants
-    from rnn_conformance.variants import REGISTRY
+    from rnn_conformance.variants import REGISTRY, variant_of
 
     open_store(data)  # says what is wrong with the data, if anything is
     names = [name for name in (*REGISTRY, *mutants.sampled_pairs(pairs)) if wanted in name]
@@ -120,8 +119,8 @@ def command(
         ):
             found.append(result)
         rows, idle = mutants.matrix(names, folder, tier, executor) if matrix else ({}, [])
-    single = [s for s in found if s.kind != "pair"]
-    elsewhere = _noticed_by_published([s.variant for s in single]) if published else None
+        single = [s for s in found if s.kind != "pair"]
+        elsewhere = _noticed_by_published([s.variant for s in single], executor) if published else None
     survivors = [s for s in found if len(s.caught_by) < enough]
     unnamed = [s for s in single if diagnose and s.diagnosis[:1] != [s.variant]]
     if is_pretty(style):
@@ -139,7 +138,7 @@ def command(
             _print_matrix(rows, idle)
         for s in survivors:
             click.echo(
-                f"survivor: {s.variant} ({s.clause}): {mutants.variant_of(s.variant).summary}; noticed by {len(s.caught_by)} of {s.ran} cases"
+                f"survivor: {s.variant} ({s.clause}): {variant_of(s.variant).summary}; noticed by {len(s.caught_by)} of {s.ran} cases"
             )
     else:
         print_json(
@@ -148,7 +147,7 @@ def command(
                 "tier": tier,
                 "enough": enough,
                 "score": 1 - len(survivors) / len(found),
-                "variants": [{**vars(s), "summary": mutants.variant_of(s.variant).summary} for s in found],
+                "variants": [{**vars(s), "summary": variant_of(s.variant).summary} for s in found],
                 "survivors": [s.variant for s in survivors],
                 "published": elsewhere,
                 "named_first": 1 - len(unnamed) / len(single) if diagnose and single else None,

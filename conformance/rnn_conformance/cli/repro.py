@@ -11,7 +11,6 @@ from rnn_fixtures.case import DTYPES
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
 
-from rnn_conformance import known
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.cli.show import find
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
@@ -72,35 +71,31 @@ def command(
 def _one(
     store: Store, data: Path, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
 ) -> int:
-    from rnn_conformance.reproductions import Reproducer
-    from rnn_conformance.runner import probe
+    from rnn_conformance.apart import Apart
+    from rnn_conformance.reproductions import made
 
     case, ref = find(store, case_id), resolve(name)
     if dtype not in case.dtypes:
         raise NothingSelected(f"{case_id} does not run in {dtype}, only in {', '.join(case.dtypes)}")
-    version = probe(ref).version
-    with Reproducer(ref, data) as reproducer:
-        made = reproducer.make(case, dtype, device)
-    if not made.script:
-        reason = f": {made.record.message}" if made.record.message else ""
-        raise NothingSelected(f"nothing to reproduce: {case_id} is {made.record.verdict} on {name}{reason}")
-    known.apply(made.record, case, dtype, known.load(name, version))
-    text = made.script
-    kept = known.script(name, made.record.known) if made.record.known else None
-    if kept is not None and kept.is_file() and not fresh:
-        click.echo(f"a declared difference: {made.record.known}; --fresh writes a new script", err=True)
-        text = kept.read_text("utf-8")
+    with Apart(ref) as process:
+        found = made(process, ref, case, data, dtype, device, fresh=fresh)
+    if not found.script:
+        reason = f": {found.record.message}" if found.record.message else ""
+        raise NothingSelected(f"nothing to reproduce: {case_id} is {found.record.verdict} on {name}{reason}")
+    if found.kept:
+        click.echo(f"a declared difference: {found.record.known}; --fresh writes a new script", err=True)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(found.script, nl=False)
     else:
-        out.write_text(text, "utf-8")
+        out.write_text(found.script, "utf-8")
     return Exit.EXPECTED
 
 
 def _all(
     results: Path, out: Path, store: Store, data: Path, name: str | None, check: bool, style: str | None
 ) -> int:
-    from rnn_conformance import reproductions
+    from rnn_conformance import known, reproductions
+    from rnn_conformance.apart import Apart
     from rnn_conformance.report import collect
 
     cases = {c.id: c for c in store.cases()}
@@ -109,9 +104,14 @@ def _all(
     out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for adapter in dict.fromkeys(g.view.run.adapter for g in found):
-        with reproductions.Reproducer(resolve(adapter), data) as reproducer:
+        ref = resolve(adapter)
+        with Apart(ref) as process:
             for group in (g for g in found if g.view.run.adapter == adapter):
-                text = reproductions.script_of(group, reproducer)
+                run = group.view.run
+                text = known.kept_script(adapter, group.known)
+                if not text:
+                    made = reproductions.made(process, ref, group.case, data, run.dtype, run.device)
+                    text = made.script
                 if text:
                     (out / group.file).write_text(text, "utf-8")
                 entries.append(

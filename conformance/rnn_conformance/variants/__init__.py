@@ -6,10 +6,20 @@ They prove the suite: `rnn-conformance mutants` runs each as if it were an imple
 from __future__ import annotations
 
 from rnn_conformance.variants import equations, gates, masks, numbers, refusals, training, views
-from rnn_conformance.variants.base import Variant
+from rnn_conformance.variants.base import PAIR, Variant, combined
 
 REGISTRY: dict[str, Variant] = {
     variant.name: variant
     for module in (gates, equations, masks, views, refusals, training, numbers)
     for variant in module.VARIANTS
 }
+
+
+def variant_of(name: str) -> Variant:
+    """A variant of the registry, or the two of a name like "mask-zeros + bias-dropped" at once."""
+    first, _, second = name.partition(PAIR)
+    if not second:
+        return REGISTRY[first]
+    pair = combined(REGISTRY[first], REGISTRY[second])
+    assert pair is not None
+    return pair

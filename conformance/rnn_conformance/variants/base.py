@@ -120,6 +120,10 @@ def _wrap(model: Any, name: str, functions: Mapping[str, Any]) -> None:
     setattr(model, name, wrapped)
 
 
+# Between the names of a pair's two variants.
+PAIR = " + "
+
+
 def combined(first: Variant, second: Variant) -> Variant | None:
     """Both deviations at once; None when they stand in each other's way."""
     layers = tuple(name for name in first.layers if name in second.layers)
@@ -147,7 +151,7 @@ def combined(first: Variant, second: Variant) -> Variant | None:
                 change(built, spec)
 
     return Variant(
-        f"{first.name} + {second.name}",
+        f"{first.name}{PAIR}{second.name}",
         first.clause,
         "pair",
         f"{first.summary}; and {second.summary}",
@@ -201,4 +205,13 @@ def on_call(
     return apply
 
 
-__all__ = ["Variant", "VariantAdapter", "activations", "combined", "on_call", "on_layer", "on_outputs"]
+__all__ = [
+    "PAIR",
+    "Variant",
+    "VariantAdapter",
+    "activations",
+    "combined",
+    "on_call",
+    "on_layer",
+    "on_outputs",
+]

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from rnn_fixtures.case import NO_SUCH
 from rnn_reference.shapes import weight_shapes
 
 from rnn_conformance.adapters.base import LayerSpec
 from rnn_conformance.variants.base import Variant, Weights, on_call, on_layer
-
-NO_SUCH = "no_such_name"
 
 
 def _checked(change: Callable[[Any, Any], Any]) -> Callable[[Any, LayerSpec], None]:
