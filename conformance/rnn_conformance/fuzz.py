@@ -26,7 +26,7 @@ from rnn_reference.shapes import state_names, weight_shapes
 from rnn_conformance import known
 from rnn_conformance.bench import Bench
 from rnn_conformance.record import Record
-from rnn_conformance.repro import stand_alone
+from rnn_conformance.repro import script_of
 from rnn_conformance.shrink import needed, shrink
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_conformance.worker import AdapterRef, adapter, run_case
@@ -48,7 +48,7 @@ class Found:
     needed : list of str
         What it takes beyond default arguments.
     script : str
-        Shows it without this package; empty where the adapter has no template for it.
+        Shows it, without this package where the adapter has a template for it; empty where the process ended.
     """
 
     scenario: Scenario
@@ -269,7 +269,7 @@ class Search:
         small = shrink(scenario, fails, BUDGET)
         final, *_ = self._run(small, diagnose=True)
         terms = needed(small, fails)
-        script = stand_alone(self._ref, small, self._dtype, self._device, final, terms) or ""
+        script = script_of(self._ref, small, self._dtype, self._device, final, terms)
         return Found(small, final, terms, script, certified(small.computation()))
 
 

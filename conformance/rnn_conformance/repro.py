@@ -55,15 +55,12 @@ class Repro:
         Whether the script is the one kept with the difference that the record names.
     needed : list of str
         What the layer and its calls must ask for beyond the defaults, found by taking away all else.
-    stand_alone : bool
-        Whether the script does without this package.
     """
 
     record: Record
     script: str = ""
     kept: bool = False
     needed: list[str] = field(default_factory=list)
-    stand_alone: bool = True
 
 
 def reproduce(
@@ -99,10 +96,8 @@ def reproduce(
         if still(scenario):  # otherwise it takes more than the calls
             small = shrink(scenario, still, BUDGET)
             terms = needed(small, still)
-            script = stand_alone(ref, small, dtype, device, record, terms)
-            if script is not None:
-                return Repro(record, script, needed=terms)
-    return Repro(record, _through_adapter(ref, case, dtype, device, record), stand_alone=False)
+            return Repro(record, script_of(ref, small, dtype, device, record, terms), needed=terms)
+    return Repro(record, _through_adapter(ref, case.id, None, dtype, device, record, ()))
 
 
 @dataclass(frozen=True)
@@ -128,6 +123,12 @@ def rerun(name: str, target: str, case_id: str, dtype: str, device: str) -> Reco
     store = Store(check=False)
     case = next(c for c in store.cases() if c.id == case_id)
     return run_case(Bench(adapter(AdapterRef(name, target)), store, dtype, device), case)
+
+
+def rerun_scenario(name: str, target: str, scenario: Scenario, dtype: str, device: str) -> Record:
+    """Run a scenario on an adapter, in this process."""
+    case, memory = scenario.to_case()
+    return run_case(Bench(adapter(AdapterRef(name, target)), memory, dtype, device), case)
 
 
 def _environment() -> Environment:
@@ -163,17 +164,48 @@ def _titled(clause: str) -> str:
     return f"{clause}: {clauses()[clause]['title']}."
 
 
-def _through_adapter(ref: AdapterRef, case: Case, dtype: str, device: str, record: Record) -> str:
+def _through_adapter(
+    ref: AdapterRef,
+    case_id: str,
+    scenario: Scenario | None,
+    dtype: str,
+    device: str,
+    record: Record,
+    terms: Sequence[str],
+) -> str:
+    """A script that runs a case of the golden data, or a scenario, through the adapter."""
     return _rendered(
         "adapter.py.j2",
-        title=f"{ref.name}: {record.verdict} in {case.id}",
-        lines=[*_lines(case.id, record, ()), record.message],
+        title=f"{ref.name}: {record.verdict} in {case_id}",
+        lines=[*_lines(case_id, record, terms), record.message],
         adapter=ref.name,
         target=ref.target,
-        case=case.id,
+        case=case_id,
+        scenario=None if scenario is None else _spelled(scenario),
         dtype=dtype,
         device=device,
     )
+
+
+def _spelled(scenario: Scenario) -> dict[str, Any]:
+    """The fields of a scenario as a script writes them."""
+
+    def exact(array: np.ndarray | None) -> str:
+        return (
+            "None" if array is None else literal(array if array.dtype == bool else array.astype(np.float64))
+        )
+
+    return {
+        "layer": scenario.layer,
+        "arguments": dict(scenario.arguments),
+        "weights": {name: exact(array) for name, array in scenario.weights.items()},
+        "calls": [
+            {name: exact(getattr(c, name)) for name in ("inputs", "mask", "initial_state")}
+            | {"reset": c.reset}
+            for c in scenario.calls
+        ],
+        "cotangents": {name: exact(array) for name, array in scenario.cotangents.items()},
+    }
 
 
 def literal(array: np.ndarray, dtype: str = "") -> str:
@@ -221,6 +253,14 @@ def _equations(scenario: Scenario) -> list[str]:
             "go_backwards: steps are taken from the last to the first; outputs stay in that order (DIR-2)"
         )
     return [*found, f"h{' and c' if scenario.layer == 'LSTM' else ''} start from zeros where not given"]
+
+
+def script_of(
+    ref: AdapterRef, scenario: Scenario, dtype: str, device: str, record: Record, terms: Sequence[str]
+) -> str:
+    """The script of a scenario: the framework alone, or through the adapter where that has no template for it."""
+    script = stand_alone(ref, scenario, dtype, device, record, terms)
+    return script or _through_adapter(ref, scenario.about, scenario, dtype, device, record, terms)
 
 
 def stand_alone(
