@@ -1,7 +1,7 @@
 """``--select EXPR``: which cases, as a boolean expression of words and ``key=value`` terms.
 
 A word matches a case whose id contains it, or that tests the clause of that name. ``key=value`` compares an
-argument (``mask=right``, ``unroll=true``) or ``id``, ``layer``, ``family``, ``tier``, ``clause``, ``dtype``; the value
+argument (``mask=right``, ``unroll=true``) or ``id``, ``layer``, ``family``, ``tier``, ``clause``, ``claim``, ``dtype``; the value
 may be a pattern (``activation=hard_*``). Terms combine with ``and``, ``or``, ``not`` and parentheses.
 """
 
@@ -29,6 +29,8 @@ def _values(case: Case, key: str, dtype: str) -> Iterable[str]:
             return (dtype,)
         case "clause":
             return case.clauses
+        case "claim":
+            return case.claims
         case "id" | "layer" | "family" | "tier":
             return (getattr(case, key),)
     if key not in case.arguments:
@@ -75,7 +77,7 @@ def compile_selection(expression: str) -> Predicate:
             f"cannot read the selection {expression!r}: {error}; write words and key=value terms "
             "with and, or, not and parentheses"
         ) from error
-    known = {"dtype", "clause", "id", "layer", "family", "tier", *domain().arguments}
+    known = {"dtype", "clause", "claim", "id", "layer", "family", "tier", *domain().arguments}
     for term in terms:
         key, equals, _ = term.partition("=")
         if equals and key not in known:

@@ -40,6 +40,7 @@ def cases() -> list[Case]:
         ("activation=hard_*", lambda c: c.argument("activation").startswith("hard_")),
         ("MASK-4", lambda c: "MASK-4" in c.clauses),
         ("clause=MASK-4 and (tier=smoke)", lambda c: "MASK-4" in c.clauses and c.tier == "smoke"),
+        ("claim=reset_after", lambda c: "reset_after" in c.claims),
         ("dtype=float32", lambda c: True),
         ("dtype=float16", lambda c: False),
         ("reset_after=true and lstm", lambda c: False),
