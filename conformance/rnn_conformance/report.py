@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
-from rnn_fixtures.case import TIERS
+from rnn_fixtures.case import TIERS, Case
 from rnn_fixtures.domain import clauses, domain
 from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store
 
 from rnn_conformance import __version__, arguments, known
 from rnn_conformance.diagnosis import Explanation, explanations
+from rnn_conformance.provocation import Cause, causes
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
@@ -132,6 +133,10 @@ class RunView:
             group["explained"] = explanations(group.pop("agreeing"))
         return sorted(found.values(), key=lambda g: -g["count"])
 
+    def causes(self, cases: Mapping[str, Case]) -> list[Cause]:
+        """What seems to be behind the discrepancies, and which levels of arguments each takes."""
+        return causes(self.records, cases)
+
     def script(self, known_id: str) -> str:
         """The script that is kept with a declaration."""
         return known.kept_script(self.run.adapter, known_id)
@@ -231,9 +236,9 @@ def _page_data(views: Sequence[RunView]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _argument_rows(views: Sequence[RunView]) -> list[dict[str, Any]]:
-    """The table of arguments over the golden data of this installation."""
-    items = arguments.listed(domain(), list(Store(check=False).cases()))
+def _argument_rows(views: Sequence[RunView], cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """The table of arguments."""
+    items = arguments.listed(domain(), cases)
     return [
         {
             "name": item.name,
@@ -258,6 +263,8 @@ def render(views: Sequence[RunView]) -> str:
         if always not in columns:
             columns.append(always)
     order = list(CODES)
+    cases = list(Store(check=False).cases())  # those of this installation
+    by_id = {case.id: case for case in cases}
     return environment.get_template("report.html").render(
         version=__version__,
         made=now(),
@@ -265,6 +272,7 @@ def render(views: Sequence[RunView]) -> str:
         columns=sorted(columns, key=order.index),
         failing=(*DISCREPANCIES, *FAILURES, "stale"),
         clause_rows=_clause_rows(views),
-        argument_rows=_argument_rows(views),
+        argument_rows=_argument_rows(views, cases),
+        causes={view.run.id: view.causes(by_id) for view in views},
         data=_page_data(views),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from rnn_fixtures.case import Case
 
 from rnn_conformance.apart import Apart, Ended
+from rnn_conformance.provocation import cause_of
 from rnn_conformance.record import Record
 from rnn_conformance.report import RunView
 from rnn_conformance.repro import Repro, reproduce
@@ -57,7 +58,7 @@ def groups(views: Sequence[RunView], cases: Mapping[str, Case]) -> list[Group]:
     for view in views:
         for record in view.records:
             if record["verdict"] in (*DISCREPANCIES, *FAILURES) and record["case"] in cases:
-                cause = record["known"] or (record["agrees_with"] or [record["verdict"]])[0]
+                cause = cause_of(record)
                 dtype = "" if record["known"] else view.run.dtype
                 found.setdefault((view.run.adapter, cause, dtype), []).append((view, record))
 

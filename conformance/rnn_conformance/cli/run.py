@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from rnn_fixtures.case import DTYPES
+from rnn_fixtures.case import DTYPES, Case
 from rnn_fixtures.locations import DATA
 
 from rnn_conformance import runner
@@ -27,6 +28,7 @@ from rnn_conformance.cli.common import (
 from rnn_conformance.diagnosis import explanations
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
+from rnn_conformance.provocation import Provocation, causes
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
 from rnn_conformance.selection import compile_selection
@@ -71,11 +73,14 @@ class _Display(runner.Progress):
             click.echo(f"{ref.name}: done", err=True)
 
 
-def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, Any]], bool]:
+def _summary(
+    results: Results, outcome: runner.Outcome, cases: Mapping[str, Case]
+) -> tuple[list[dict[str, Any]], bool]:
     """One entry per run, and whether anything was unexpected."""
     entries, bad = [], False
     for run in outcome.runs:
-        unexpected = [r for r in results.records(run) if is_unexpected(r["verdict"], r["known"])]
+        records = list(results.records(run))
+        unexpected = [r for r in records if is_unexpected(r["verdict"], r["known"])]
         bad = bad or bool(unexpected)
         explained = explanations({r["case"]: r["agrees_with"] for r in unexpected})
         entries.append(
@@ -92,6 +97,11 @@ def _summary(results: Results, outcome: runner.Outcome) -> tuple[list[dict[str, 
                 "unexpected": len(unexpected),
                 "explanations": [
                     {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
+                ],
+                "causes": [
+                    {"cause": c.name, "cases": len(c.cases), "takes": [vars(p) for p in c.takes]}
+                    for c in (causes(records, cases) if unexpected else ())
+                    if not c.known
                 ],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
             }
@@ -198,7 +208,7 @@ def command(
             outcome = runner.execute(refs, options, results, display)
         if not outcome.runs:
             return Exit.UNAVAILABLE  # the reasons have been shown
-        entries, bad = _summary(results, outcome)
+        entries, bad = _summary(results, outcome, {c.id: c for c in cases})
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
     if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):
@@ -239,5 +249,10 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
                 f"{entry['adapter']} {entry['dtype']}: {found['cases']} of {entry['unexpected']} unexpected agree with "
                 f"{found['variant']}: {found['summary']}"
             )
+        for found in entry["causes"]:
+            for takes in found["takes"]:
+                click.echo(
+                    f"{entry['adapter']} {entry['dtype']}: {found['cause']} takes {Provocation(**takes)}"
+                )
     sys.stdout.flush()
     click.echo(f"report: rnn-conformance report {out} --out site", err=True)

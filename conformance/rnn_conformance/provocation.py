@@ -1,0 +1,177 @@
+"""Which levels of arguments a discrepancy takes: what the cases that show it share, and no case that passes has.
+
+Core holds every combination of three levels, so that what two or three levels provoke together is told apart from what they do alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rnn_fixtures.case import Case
+from rnn_fixtures.domain import spell
+
+from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+
+# Of the cases with a combination, those that may pass all the same: a difference may be too small to show.
+MAY_PASS = 0.02
+MOST = 4
+
+
+@dataclass(frozen=True)
+class Provocation:
+    """A combination of levels, how many cases of a discrepancy have it, and how many cases have it and pass."""
+
+    terms: tuple[str, ...]
+    failing: int
+    passing: int
+
+    def __str__(self) -> str:
+        share = f"{self.failing} of {self.failing + self.passing} such cases"
+        return f"{', '.join(self.terms) or 'any arguments'} ({share})"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Discrepancies of one run that seem to have one cause, and what it takes.
+
+    Attributes
+    ----------
+    name : str
+        Id of the declared difference, or else the variant that the results agree with, or else the verdict.
+    cases : tuple of str
+    """
+
+    name: str
+    known: bool
+    cases: tuple[str, ...]
+    takes: tuple[Provocation, ...]
+
+
+def cause_of(record: Mapping[str, Any]) -> str:
+    """The `Cause.name` of a record."""
+    found: str = record["known"] or (record["agrees_with"] or [record["verdict"]])[0]
+    return found
+
+
+def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Cause]:
+    """The causes behind a run's discrepancies and failures, those with most cases first."""
+    failing: dict[tuple[str, bool], list[Case]] = {}
+    passing = []
+    for record in records:
+        case = cases.get(record["case"])
+        if case is None:
+            continue
+        if record["verdict"] == "pass":
+            passing.append(case)
+        elif record["verdict"] in (*DISCREPANCIES, *FAILURES):
+            failing.setdefault((cause_of(record), record["known"] is not None), []).append(case)
+    return [
+        Cause(name, known, tuple(c.id for c in found), tuple(provocations(found, passing)))
+        for (name, known), found in sorted(failing.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = MOST) -> list[Provocation]:
+    """Smallest combinations that the failing cases have and the passing ones lack; those that explain most cases first.
+
+    Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases.
+    """
+    shown = [case for case in passing if case.claims != ("zero_output_for_mask",)]  # zeros show nothing else
+    table = _Table([*failing, *shown])
+    bad = np.arange(len(failing) + len(shown)) < len(failing)
+    left = bad.copy()
+    found: list[Provocation] = []
+    while left.any() and len(found) < most:
+        terms = _best(table, bad, left)
+        if terms is None:
+            break
+        matching = table.matching(terms)
+        count = int((matching & bad).sum())
+        found.append(Provocation(table.spelled(terms, matching & bad), count, int((matching & ~bad).sum())))
+        left &= ~matching
+    return found
+
+
+class _Table:
+    """Cases by terms: a level that a case has, or one of several levels that it does not have."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        rows = [{"layer": case.layer, **case.arguments} for case in cases]
+        levels: dict[str, set[str]] = {}
+        for row in rows:
+            for name, level in row.items():
+                levels.setdefault(name, set()).add(spell(level))
+        self._terms: list[tuple[str, str, bool]] = []
+        columns = []
+        for name, found in levels.items():
+            own = np.array([spell(row[name]) if name in row else "" for row in rows])
+            for level in sorted(found):
+                self._terms.append((name, level, True))
+                columns.append(own == level)
+                if len(found) > 2:
+                    self._terms.append((name, level, False))
+                    columns.append((own != level) & (own != ""))
+        self.has = np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), bool)
+
+    def matching(self, terms: Sequence[int]) -> np.ndarray:
+        """Which cases have all the terms."""
+        found: np.ndarray = self.has[:, list(terms)].all(axis=1)
+        return found
+
+    def droppable_first(self, terms: Sequence[int]) -> list[int]:
+        """In the order in which one would rather do without: what a case lacks, what is off, what is on."""
+
+        def weight(k: int) -> tuple[int, int]:
+            name, level, has = self._terms[k]
+            return (2 if not has else 1 if level in ("false", "none") or name == "size" else 0, k)
+
+        return sorted(terms, key=weight, reverse=True)
+
+    def spelled(self, terms: Sequence[int], shown: np.ndarray) -> tuple[str, ...]:
+        """Terms as the ids of cases write them; what an argument is not, by what it is in the cases shown, where that is shorter."""
+        lacked: dict[str, list[str]] = {}
+        texts = []
+        for k in sorted(terms):
+            name, level, has = self._terms[k]
+            if not has:
+                lacked.setdefault(name, []).append(level)
+            elif level in ("true", "false"):
+                texts.append(name if level == "true" else f"not {name}")
+            else:
+                texts.append(f"{name}={level}")
+        for name, levels in lacked.items():
+            own = [
+                level
+                for k, (other, level, has) in enumerate(self._terms)
+                if other == name and has and (self.has[:, k] & shown).any()
+            ]
+            short = len(own) < len(levels)
+            texts.append(f"{name}={'|'.join(own)}" if short else f"{name} not {'|'.join(levels)}")
+        return tuple(texts)
+
+
+def _best(table: _Table, bad: np.ndarray, left: np.ndarray) -> list[int] | None:
+    """The shortest combination that tells most of the cases left from those that pass."""
+
+    def tells(terms: Sequence[int]) -> bool:
+        matching = table.matching(terms)
+        passing, failing = int((matching & ~bad).sum()), int((matching & bad).sum())
+        return passing <= MAY_PASS * failing
+
+    def shared(cases: np.ndarray) -> list[int]:
+        return np.flatnonzero(table.has[cases].all(axis=0)).tolist()
+
+    candidates = [left, *(left & column for column in table.has.T)]
+    candidates = sorted((c for c in candidates if c.any()), key=lambda c: -int(c.sum()))
+    for candidate in candidates:
+        terms = shared(candidate)
+        if tells(terms):
+            for term in table.droppable_first(terms):
+                fewer = [k for k in terms if k != term]
+                if tells(fewer):
+                    terms = fewer
+            return terms
+    return None
