@@ -118,8 +118,7 @@ class _Table:
 
     def matching(self, terms: Sequence[int]) -> np.ndarray:
         """Which cases have all the terms."""
-        found: np.ndarray = self.has[:, list(terms)].all(axis=1)
-        return found
+        return np.asarray(self.has[:, list(terms)].all(axis=1))
 
     def droppable_first(self, terms: Sequence[int]) -> list[int]:
         """In the order in which one would rather do without: what a case lacks, what is off, what is on."""
