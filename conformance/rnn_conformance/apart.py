@@ -59,6 +59,8 @@ class Apart:
             When the process died, or gave no answer within ``timeout`` seconds; the next call starts another.
         AdapterUnavailable
             When the adapter cannot start.
+        Exception
+            What the function itself raised there.
         """
         if self._pool is None:
             self._pool = pool_of(1, self._ref)
@@ -75,4 +77,6 @@ class Apart:
         except AdapterUnavailable:
             raise
         except RuntimeError as error:
+            if error.__cause__ is not None:  # of the function itself
+                raise
             raise AdapterUnavailable(f"adapter {self._ref.name!r} cannot start: {error}") from error
