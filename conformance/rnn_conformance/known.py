@@ -7,6 +7,7 @@ discrepancy that an entry foretells is ``known``; a case that an entry foretells
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +56,21 @@ def load(adapter: str, version: str, folder: Path = FOLDER) -> list[Known]:
     return [e for e in entries if SpecifierSet(e.versions).contains(found, prereleases=True)]
 
 
-def apply(record: Record, case: Case, dtype: str, declared: list[Known]) -> None:
+def expected(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> Known | None:
+    """The declaration that foretells a record's verdict."""
+    return next((e for e in declared if e.verdict == record.verdict and e.applies(case, dtype)), None)
+
+
+def apply(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> None:
     """Mark a record as known or stale."""
+    foretold = expected(record, case, dtype, declared)
+    if foretold is not None:
+        record.known, record.clause = foretold.id, foretold.clause
+    if record.verdict != "pass":
+        return
     for entry in declared:
-        if not entry.applies(case, dtype):
-            continue
-        if record.verdict == entry.verdict:
-            record.known, record.clause = entry.id, entry.clause
-            return
-        visible = not (entry.may_pass and compile_selection(entry.may_pass)(case, dtype))
-        if record.verdict == "pass" and visible:
+        may_pass = entry.may_pass and compile_selection(entry.may_pass)(case, dtype)
+        if entry.applies(case, dtype) and not may_pass:
             record.known, record.clause = entry.id, entry.clause
             record.verdict = "stale"
             record.message = f"declared known difference {entry.id!r} did not occur"

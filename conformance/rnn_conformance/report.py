@@ -21,6 +21,7 @@ from rnn_conformance.diagnosis import Explanation, explanations
 from rnn_conformance.provocation import Cause, causes
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.worker import SAMPLE
 
 # One letter per verdict in the page's data; upper case is what needs a reader's eye.
 CODES = {
@@ -273,6 +274,7 @@ def render(views: Sequence[RunView]) -> str:
         failing=(*DISCREPANCIES, *FAILURES, "stale"),
         clause_rows=_clause_rows(views),
         argument_rows=_argument_rows(views, cases),
+        sample=SAMPLE,
         causes={view.run.id: view.causes(by_id) for view in views},
         data=_page_data(views),
     )

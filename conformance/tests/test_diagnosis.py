@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rnn_conformance import mutants
+from rnn_conformance import mutants, worker
 from rnn_conformance.bench import Bench
 from rnn_conformance.diagnosis import Diagnosis, effective_bits, explanations
 from rnn_conformance.families import calls
@@ -12,7 +12,7 @@ from rnn_conformance.record import Record
 from rnn_conformance.selection import compile_selection
 from rnn_conformance.variants import REGISTRY
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined, on_outputs
-from rnn_conformance.worker import run_case
+from rnn_conformance.worker import AdapterRef, run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
@@ -137,3 +137,18 @@ def test_a_diagnosis_changes_nothing(store: Store, cases: list[Case]) -> None:
         VariantAdapter(Variant("none", "PREC-1", "none", "changes nothing")), store, "float32", "cpu"
     )
     assert calls.run(case, plain).verdict.verdict == "pass"
+
+
+def test_of_declared_differences_a_sample_is_diagnosed(store: Store) -> None:
+    keras = AdapterRef(
+        "keras", "rnn_conformance.adapters.numpy_reference:NumpyAdapter"
+    )  # only its declarations count
+    cases = {
+        text: next(c for c in store.cases() if f"/forward/{text}" in c.id)
+        for text in ("activation=sparsemax", "activation=tanh_shrink")
+    }
+    declared, new = (Record.failure(case, "value", "") for case in cases.values())
+    sparsemax, other = cases.values()
+    answers = [worker._is_worth_diagnosing(keras, "float32", declared, sparsemax) for _ in range(30)]
+    assert answers == [True] * worker.SAMPLE + [False] * (30 - worker.SAMPLE)
+    assert all(worker._is_worth_diagnosing(keras, "float32", new, other) for _ in range(30))
