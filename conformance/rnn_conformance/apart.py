@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ParamSpec, TypeVar
 
@@ -62,6 +63,8 @@ class Apart:
         Exception
             What the function itself raised there.
         """
+        if self._pool is not None and not self._pool.active:  # it died between two questions
+            self._end()
         if self._pool is None:
             self._pool = pool_of(1, self._ref)
         try:
@@ -77,6 +80,9 @@ class Apart:
         except AdapterUnavailable:
             raise
         except RuntimeError as error:
-            if error.__cause__ is not None:  # of the function itself
+            if error.__cause__ is not None and not isinstance(
+                error, BrokenExecutor
+            ):  # of the function itself
                 raise
+            self._end()
             raise AdapterUnavailable(f"adapter {self._ref.name!r} cannot start: {error}") from error

@@ -58,13 +58,15 @@ class Diagnosis:
         self._pairs_seen: dict[str, Variant] = {}
         self._searches_left = SEARCHES
 
-    def agrees_with(self, case: Case, outcome: Outcome, verdict: str) -> list[str]:
+    def agrees_with(self, case: Case, outcome: Outcome, verdict: str, *, pairs: bool = True) -> list[str]:
         """Names of variants, or else of pairs joined by `PAIR`, that explain an outcome, best first; at most `NAMED`.
 
         Parameters
         ----------
         verdict : str
             The final one: "nondeterministic" where a second run gave other numbers than the outcome's.
+        pairs : bool
+            Whether pairs are tried where no variant agrees.
         """
         applicable = [v for v in REGISTRY.values() if case.layer in v.layers]
         if verdict == "nondeterministic":
@@ -88,7 +90,7 @@ class Diagnosis:
                 )
             elif golden.deviates(simulated) and _may_pair(variant):
                 effective.append(variant)
-        if not found and outcome.arrays and _elements(case) <= SMALLEST:
+        if pairs and not found and outcome.arrays and _elements(case) <= SMALLEST:
             found = self._pairs(case, golden, list(self._pairs_seen.values()))
             if not found and self._searches_left > 0:
                 every = (combined(a, b) for a, b in itertools.combinations(effective, 2))

@@ -198,7 +198,7 @@ class Search:
         if self._journal is not None:
             self._journal.write_bytes(pickle.dumps(scenario))
         bench = Bench(self._adapter, memory, self._dtype, self._device)
-        record = run_case(bench, case, diagnose=diagnose)
+        record = run_case(bench, case, "pairs" if diagnose else "nothing")
         known.apply(record, case, self._dtype, self._declared)
         if record.verdict == "stale":  # what a declaration expects need not show in numbers as small as these
             record.verdict = "pass"

@@ -24,7 +24,7 @@ from rnn_conformance.record import Record
 from rnn_conformance.variants import REGISTRY, variant_of
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
-from rnn_conformance.worker import run_case
+from rnn_conformance.worker import forget_diagnosis, run_case
 
 NOTICED = (*DISCREPANCIES, *FAILURES)
 DTYPE = "float32"
@@ -93,11 +93,12 @@ def score(name: str, data: Path, tier: str, enough: int, diagnose: bool = False)
     variant = variant_of(name)
     store, cases = _cases(data, tier)
     bench = Bench(VariantAdapter(variant), store, DTYPE, "cpu")
+    forget_diagnosis()
     result = Score(name, variant.clause, variant.kind)
     agreeing: dict[str, list[str]] = {}
     for case in _order(variant, cases):
         wanted = diagnose and len(agreeing) < DIAGNOSED
-        record = run_case(bench, case, diagnose=wanted)
+        record = run_case(bench, case, "pairs" if wanted else "nothing")
         result.ran += 1
         if _is_noticed(record):
             result.caught_by.append(case.id)
@@ -133,7 +134,7 @@ def notices_nothing(number: int, data: Path, tier: str) -> bool:
 
 
 def _notices(bench: Bench, case: Case) -> bool:
-    return _is_noticed(run_case(bench, case, diagnose=False))
+    return _is_noticed(run_case(bench, case, "nothing"))
 
 
 def _is_noticed(record: Record) -> bool:

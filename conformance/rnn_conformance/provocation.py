@@ -17,6 +17,8 @@ from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
 # Of the cases with a combination, those that may pass all the same: a difference may be too small to show.
 MAY_PASS = 0.02
+# Fewer cases, or fewer than the combination has terms, would fit some combination by chance.
+FEWEST = 2
 MOST = 4
 
 
@@ -49,6 +51,12 @@ class Cause:
     cases: tuple[str, ...]
     takes: tuple[Provocation, ...]
 
+    @property
+    def taken(self) -> str:
+        """What it takes, in words."""
+        found = "; ".join(str(p) for p in self.takes)
+        return f"takes {found}" if found else "no combination of arguments tells it from cases that pass"
+
 
 def cause_of(record: Mapping[str, Any]) -> str:
     """The `Cause.name` of a record."""
@@ -57,7 +65,7 @@ def cause_of(record: Mapping[str, Any]) -> str:
 
 
 def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Cause]:
-    """The causes behind a run's discrepancies and failures, those with most cases first."""
+    """The causes behind discrepancies and failures among a run's records, those with most cases first."""
     failing: dict[tuple[str, bool], list[Case]] = {}
     passing = []
     for record in records:
@@ -77,7 +85,8 @@ def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> l
 def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = MOST) -> list[Provocation]:
     """Smallest combinations that the failing cases have and the passing ones lack; those that explain most cases first.
 
-    Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases.
+    Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases, or where too
+    few are left to tell.
     """
     shown = [case for case in passing if case.claims != ("zero_output_for_mask",)]  # zeros show nothing else
     table = _Table([*failing, *shown])
@@ -172,5 +181,6 @@ def _best(table: _Table, bad: np.ndarray, left: np.ndarray) -> list[int] | None:
                 fewer = [k for k in terms if k != term]
                 if tells(fewer):
                     terms = fewer
-            return terms
+            if (table.matching(terms) & bad).sum() >= max(FEWEST, len(terms)):
+                return terms
     return None

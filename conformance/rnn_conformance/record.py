@@ -26,6 +26,7 @@ class Record:
     max_abs_error: float | None = None
     where: dict[str, Any] | None = None
     agrees_with: list[str] = field(default_factory=list)
+    diagnosed: bool = False
     message: str = ""
     elements: int = 0
     clause: str | None = None

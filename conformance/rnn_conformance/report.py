@@ -21,7 +21,6 @@ from rnn_conformance.diagnosis import Explanation, explanations
 from rnn_conformance.provocation import Cause, causes
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
-from rnn_conformance.worker import SAMPLE
 
 # One letter per verdict in the page's data; upper case is what needs a reader's eye.
 CODES = {
@@ -43,6 +42,8 @@ CODES = {
 MISSING = "-"
 # Where `rnn-conformance repro --results DIR` puts its scripts, in DIR.
 REPROS = "repros"
+# In the names of those for discrepancies that nobody declared.
+NEW = "new"
 
 
 @dataclass
@@ -124,11 +125,13 @@ class RunView:
                         "clause": record["clause"],
                         "reason": reason,
                         "count": 0,
+                        "diagnosed": 0,
                         "example": record,
                         "agreeing": {},
                     },
                 )
                 group["count"] += 1
+                group["diagnosed"] += record.get("diagnosed", False)
                 group["agreeing"][record["case"]] = record["agrees_with"]
         for group in found.values():
             group["explained"] = explanations(group.pop("agreeing"))
@@ -145,9 +148,8 @@ class RunView:
     @property
     def new_scripts(self) -> dict[str, str]:
         """Scripts made for discrepancies that nobody declared: file name to text."""
-        declared = {f"{self.run.adapter}-{name}.py" for name in self.declared()}
-        found = sorted((self.folder / REPROS).glob(f"{self.run.adapter}-*.py"))
-        return {path.name: path.read_text("utf-8") for path in found if path.name not in declared}
+        found = sorted((self.folder / REPROS).glob(f"{self.run.adapter}-{NEW}-*.py"))
+        return {path.name: path.read_text("utf-8") for path in found}
 
     def declared(self) -> dict[str, known.Known]:
         """Declarations by id."""
@@ -274,7 +276,6 @@ def render(views: Sequence[RunView]) -> str:
         failing=(*DISCREPANCIES, *FAILURES, "stale"),
         clause_rows=_clause_rows(views),
         argument_rows=_argument_rows(views, cases),
-        sample=SAMPLE,
         causes={view.run.id: view.causes(by_id) for view in views},
         data=_page_data(views),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
+from rnn_fixtures.locations import DATA
 from rnn_fixtures.precision import LIMIT, UNIT
 from rnn_fixtures.scenario import NoOracle, Scenario, scenario_of
 from rnn_fixtures.store import Arrays, Store
@@ -115,12 +116,12 @@ class Persistence:
         except NoOracle:
             return False
         bench = Bench(adapter(self.ref), memory, self.dtype, self.device)
-        return self.dtype in case.dtypes and run_case(bench, case, diagnose=False).verdict == self.verdict
+        return self.dtype in case.dtypes and run_case(bench, case, "nothing").verdict == self.verdict
 
 
-def rerun(name: str, target: str, case_id: str, dtype: str, device: str) -> Record:
-    """Run one case of the installed golden data on an adapter, in this process."""
-    store = Store(check=False)
+def rerun(name: str, target: str, case_id: str, dtype: str, device: str, data: Path = DATA) -> Record:
+    """Run one case of the golden data on an adapter, in this process."""
+    store = Store(data, check=False)
     case = next(c for c in store.cases() if c.id == case_id)
     return run_case(Bench(adapter(AdapterRef(name, target)), store, dtype, device), case)
 

@@ -16,13 +16,14 @@ from rnn_fixtures.case import Case
 from rnn_conformance.apart import Apart, Ended
 from rnn_conformance.provocation import cause_of
 from rnn_conformance.record import Record
-from rnn_conformance.report import RunView
-from rnn_conformance.repro import Repro, reproduce
+from rnn_conformance.report import NEW, RunView
+from rnn_conformance.repro import Repro, reproduce, rerun
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_conformance.worker import AdapterRef
 
 LIMIT_SECONDS = 400.0
 SCRIPT_SECONDS = 180.0
+CASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Group:
     def file(self) -> str:
         """Name of the script's file."""
         run = self.view.run
-        text = f"{run.adapter}-{self.cause}" + ("" if run.dtype == "float32" else f"-{run.dtype}")
+        text = (
+            f"{run.adapter}-{self.known}" if self.known else f"{run.adapter}-{NEW}-{self.cause}-{run.dtype}"
+        )
         return re.sub(r"[^A-Za-z0-9_-]+", "-", text) + ".py"
 
 
@@ -100,6 +103,10 @@ def made(
     """
     try:
         return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh)
+    except Ended:
+        pass
+    try:  # the case itself, or only what was tried to make it smaller?
+        seen = process.ask(CASE_SECONDS, rerun, ref.name, ref.target, case.id, dtype, device, data)
     except Ended as ended:
         seen = Record.failure(case, ended.verdict, ended.message)
     return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh, seen=seen)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Arrays, Store
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # A diagnosis takes several times as long as a case: of declared differences, each process makes so many.
 SAMPLE = 20
+# What a discrepancy is compared with.
+Depth = Literal["nothing", "variants", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -109,38 +111,45 @@ def _diagnosis(store: Arrays, dtype: str) -> Diagnosis:
     return Diagnosis(store, dtype)
 
 
+def forget_diagnosis() -> None:
+    """Let the next diagnosis start without what earlier ones found."""
+    _diagnosis.cache_clear()
+
+
 @cache
 def _declared(ref: AdapterRef) -> list[known.Known]:
     return known.load(ref.name, describe(ref).version)
 
 
-# How many cases of each declared difference this process has diagnosed.
-_diagnosed: Counter[str] = Counter()
+# How many cases of each declared difference and dtype this process has diagnosed.
+_diagnosed: Counter[tuple[str, str]] = Counter()
 
 
-def _is_worth_diagnosing(ref: AdapterRef, dtype: str, record: Record, case: Case) -> bool:
-    """Always where nobody has declared the difference; else the first `SAMPLE` cases."""
+def _depth(ref: AdapterRef, dtype: str, record: Record, case: Case) -> Depth:
+    """Pairs where nobody has declared the difference; else variants, for the first `SAMPLE` cases."""
     declared = known.expected(record, case, dtype, _declared(ref))
     if declared is None:
-        return True
-    _diagnosed[declared.id] += 1
-    return _diagnosed[declared.id] <= SAMPLE
+        return "pairs"
+    _diagnosed[declared.id, dtype] += 1
+    return "variants" if _diagnosed[declared.id, dtype] <= SAMPLE else "nothing"
 
 
-def run_case(bench: Bench, case: Case, *, diagnose: bool | Callable[[Record, Case], bool] = True) -> Record:
+def run_case(bench: Bench, case: Case, diagnose: Depth | Callable[[Record, Case], Depth] = "pairs") -> Record:
     """One case on one adapter: the record of whatever comes of it, with the variants that a discrepancy agrees with.
 
     Parameters
     ----------
-    diagnose : bool or function
-        Whether those are looked for; the function says so of a discrepancy.
+    diagnose : str or function
+        Whether a discrepancy is compared with nothing, with variants, or with pairs of them too; the function says so of each.
     """
     record, outcome = _tried(bench, case)
     if outcome is None or record.verdict not in DISCREPANCIES:
         return record
-    if diagnose(record, case) if callable(diagnose) else diagnose:
+    depth = diagnose(record, case) if callable(diagnose) else diagnose
+    if depth != "nothing":
         diagnosis = _diagnosis(bench.store, bench.dtype)
-        record.agrees_with = diagnosis.agrees_with(case, outcome, record.verdict)
+        record.agrees_with = diagnosis.agrees_with(case, outcome, record.verdict, pairs=depth == "pairs")
+        record.diagnosed = True
         observed = diagnosis.observation(case, outcome)
         record.message += f"; {observed}" if observed else ""
     return record
@@ -179,7 +188,7 @@ def run_batch(
     with open(os.devnull if journal is None else journal, "ab", buffering=0) as file:
         for case in cases:
             started = time.perf_counter()
-            record = run_case(bench, case, diagnose=partial(_is_worth_diagnosing, ref, dtype))
+            record = run_case(bench, case, partial(_depth, ref, dtype))
             record.seconds = time.perf_counter() - started
             records.append(record)
             file.write(pickle.dumps(record))

@@ -33,7 +33,7 @@ def run(variant: Variant, expression: str, store: Store, cases: list[Case]) -> R
     bench = Bench(VariantAdapter(variant), store, "float32", "cpu")
     matches = compile_selection(expression)
     for case in cases:
-        if matches(case, "float32") and run_case(bench, case, diagnose=False).verdict in mutants.NOTICED:
+        if matches(case, "float32") and run_case(bench, case, "nothing").verdict in mutants.NOTICED:
             return run_case(bench, case)
     raise AssertionError(f"{variant.name} is not noticed by {expression}")
 
@@ -149,6 +149,7 @@ def test_of_declared_differences_a_sample_is_diagnosed(store: Store) -> None:
     }
     declared, new = (Record.failure(case, "value", "") for case in cases.values())
     sparsemax, other = cases.values()
-    answers = [worker._is_worth_diagnosing(keras, "float32", declared, sparsemax) for _ in range(30)]
-    assert answers == [True] * worker.SAMPLE + [False] * (30 - worker.SAMPLE)
-    assert all(worker._is_worth_diagnosing(keras, "float32", new, other) for _ in range(30))
+    for dtype in ("float64", "float32"):
+        answers = [worker._depth(keras, dtype, declared, sparsemax) for _ in range(30)]
+        assert answers == ["variants"] * worker.SAMPLE + ["nothing"] * (30 - worker.SAMPLE)
+    assert {worker._depth(keras, "float32", new, other) for _ in range(30)} == {"pairs"}

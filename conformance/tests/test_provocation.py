@@ -62,6 +62,12 @@ def test_what_no_argument_explains(cases: list[Case]) -> None:
     assert provocations([same[0]], [same[0], same[1]]) == []
 
 
+def test_few_cases_fit_some_combination_by_chance(cases: list[Case]) -> None:
+    for failing in ([cases[4000]], cases[100:12_000:4000]):
+        passing = [c for c in cases if c not in failing]
+        assert provocations(failing, passing) == []
+
+
 def test_results_that_are_zeros_by_the_mask_do_not_count_as_passing(cases: list[Case]) -> None:
     failing, passing = parted(cases, "activation=mish and (claim=activation)")
     assert any(c.arguments["activation"] == "mish" for c in passing)

@@ -23,9 +23,6 @@ _KEYWORDS = frozenset(
 )
 
 
-# Weights and how their arguments begin.
-
-
 class _Recurrent:
     """What the two layers share; see `LSTM` and `GRU`."""
 

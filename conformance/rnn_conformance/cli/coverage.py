@@ -77,7 +77,8 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
                 "schema": "coverage-1",
                 "tier": tier,
                 "not_counted": ["size"],
-                "combinations": [{**vars(c), "missing": c.missing[:50]} for c in (*counted, *groups)],
+                "combinations": [{**vars(c), "missing": c.missing[:50]} for c in counted],
+                "groups": [{**vars(c), "missing": c.missing[:50]} for c in groups],
                 "clauses_without_case": untested,
                 "clauses": trace,
             }

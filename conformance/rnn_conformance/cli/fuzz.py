@@ -62,11 +62,11 @@ def command(
         raise ConfigurationError("fuzz needs hypothesis: pip install 'rnn-conformance[fuzz]'") from error
     ref, tally = resolve(name), Tally()
     written: list[dict[str, Any]] = []
-    deadline = time.monotonic() + seconds
+    deadline, chunks = time.monotonic() + seconds, 0
     with Apart(ref) as process:
         while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
             before = len(tally.found)
-            number = seed * 1_000_000 + tally.scenarios
+            number, chunks = seed * 1_000_000 + chunks, chunks + 1_000
             _chunk(process, ref, dtype, device, number, min(left, CHUNK), tally)
             for found in tally.found[before:]:
                 written.append(_write(found, out, name, dtype, len(written) + 1))
@@ -96,7 +96,12 @@ def _chunk(
             scenario = pickle.loads(journal.read_bytes())
             case, _ = scenario.to_case()
             record = Record.failure(case, ended.verdict, ended.message)
-            tally.found.append(Found(scenario, record, [ended.verdict], "", False))
+            found = Found(scenario, record, [ended.verdict], "", False)
+            tally.scenarios += 1
+            if found.signature in seen:
+                tally.repeated += 1
+            else:
+                tally.found.append(found)
 
 
 def _write(found: Found, out: Path, name: str, dtype: str, number: int) -> dict[str, Any]:

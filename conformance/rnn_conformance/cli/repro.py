@@ -20,8 +20,16 @@ from rnn_conformance.registry import resolve
 @click.command("repro")
 @click.argument("case_id", metavar="CASE", required=False)
 @click.option("--adapter", "name", metavar="NAME", help="The adapter that shows the discrepancy.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float32",
+    show_default=True,
+    help="Of CASE; results have their own.",
+)
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda:0, ...; of CASE: results have their own."
+)
 @click.option(
     "--fresh", is_flag=True, help="Write a new script also where one is kept with a declared difference."
 )
@@ -62,7 +70,7 @@ def command(
     if results is not None:
         from rnn_conformance.report import REPROS
 
-        return _all(results, out or results / REPROS, store, folder, name, check, style)
+        return _all(results, out or results / REPROS, store, folder, name, fresh, check, style)
     if case_id is None or name is None:
         raise ConfigurationError("give a CASE and --adapter NAME, or --results DIR")
     return _one(store, folder, case_id, name, dtype, device, fresh, out)
@@ -92,7 +100,14 @@ def _one(
 
 
 def _all(
-    results: Path, out: Path, store: Store, data: Path, name: str | None, check: bool, style: str | None
+    results: Path,
+    out: Path,
+    store: Store,
+    data: Path,
+    name: str | None,
+    fresh: bool,
+    check: bool,
+    style: str | None,
 ) -> int:
     from rnn_conformance import known, reproductions
     from rnn_conformance.apart import Apart
@@ -108,10 +123,11 @@ def _all(
         with Apart(ref) as process:
             for group in (g for g in found if g.view.run.adapter == adapter):
                 run = group.view.run
-                text = known.kept_script(adapter, group.known)
+                text = "" if fresh else known.kept_script(adapter, group.known)
                 if not text:
-                    made = reproductions.made(process, ref, group.case, data, run.dtype, run.device)
-                    text = made.script
+                    text = reproductions.made(
+                        process, ref, group.case, data, run.dtype, run.device, fresh=fresh
+                    ).script
                 if text:
                     (out / group.file).write_text(text, "utf-8")
                 entries.append(

@@ -28,7 +28,7 @@ from rnn_conformance.cli.common import (
 from rnn_conformance.diagnosis import explanations
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
-from rnn_conformance.provocation import Provocation, causes
+from rnn_conformance.provocation import causes
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
 from rnn_conformance.selection import compile_selection
@@ -99,9 +99,13 @@ def _summary(
                     {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
                 ],
                 "causes": [
-                    {"cause": c.name, "cases": len(c.cases), "takes": [vars(p) for p in c.takes]}
-                    for c in (causes(records, cases) if unexpected else ())
-                    if not c.known
+                    {
+                        "cause": c.name,
+                        "cases": len(c.cases),
+                        "takes": [vars(p) for p in c.takes],
+                        "text": c.taken,
+                    }
+                    for c in (causes((r for r in records if not r["known"]), cases) if unexpected else ())
                 ],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
             }
@@ -250,9 +254,8 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
                 f"{found['variant']}: {found['summary']}"
             )
         for found in entry["causes"]:
-            for takes in found["takes"]:
-                click.echo(
-                    f"{entry['adapter']} {entry['dtype']}: {found['cause']} takes {Provocation(**takes)}"
-                )
+            click.echo(
+                f"{entry['adapter']} {entry['dtype']}: {found['cause']} ({found['cases']} cases): {found['text']}"
+            )
     sys.stdout.flush()
     click.echo(f"report: rnn-conformance report {out} --out site", err=True)
