@@ -77,12 +77,9 @@ class Apart:
         except ProcessExpired as error:
             self._end()
             raise Ended("crash", f"the process died (exit {error.exitcode})") from None
-        except AdapterUnavailable:
-            raise
         except RuntimeError as error:
-            if error.__cause__ is not None and not isinstance(
-                error, BrokenExecutor
-            ):  # of the function itself
+            own = error.__cause__ is not None  # of the function itself, and not of the pool
+            if own and not isinstance(error, BrokenExecutor):
                 raise
             self._end()
             raise AdapterUnavailable(f"adapter {self._ref.name!r} cannot start: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from rnn_fixtures.store import Store
 
 from rnn_conformance import __version__, arguments, known
 from rnn_conformance.diagnosis import Explanation, explanations
-from rnn_conformance.provocation import Cause, causes
+from rnn_conformance.provocation import causes
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 
@@ -136,10 +136,6 @@ class RunView:
         for group in found.values():
             group["explained"] = explanations(group.pop("agreeing"))
         return sorted(found.values(), key=lambda g: -g["count"])
-
-    def causes(self, cases: Mapping[str, Case]) -> list[Cause]:
-        """What seems to be behind the discrepancies, and which levels of arguments each takes."""
-        return causes(self.records, cases)
 
     def script(self, known_id: str) -> str:
         """The script that is kept with a declaration."""
@@ -276,6 +272,6 @@ def render(views: Sequence[RunView]) -> str:
         failing=(*DISCREPANCIES, *FAILURES, "stale"),
         clause_rows=_clause_rows(views),
         argument_rows=_argument_rows(views, cases),
-        causes={view.run.id: view.causes(by_id) for view in views},
+        causes={view.run.id: causes(view.records, by_id) for view in views},
         data=_page_data(views),
     )

@@ -363,10 +363,7 @@ class _FlaxModel(PredictingInBatches):
         return {"jax.eval_shape": static_views(spec, plain(output.shape), plain(leaf.shape))}
 
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
-        _, state = nnx.split(self._rnn)
-        found = layouts.from_flax(self._spec.layer, self._weights(state))
-        kept = [name for name in WEIGHTS if name != "bias" or self._spec.arguments["use_bias"]]
-        return {name: found[name].shape for name in kept}
+        return {name: array.shape for name, array in self.initial_weights().items()}
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """``seq_lengths``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import tempfile
@@ -62,12 +63,12 @@ def command(
         raise ConfigurationError("fuzz needs hypothesis: pip install 'rnn-conformance[fuzz]'") from error
     ref, tally = resolve(name), Tally()
     written: list[dict[str, Any]] = []
-    deadline, chunks = time.monotonic() + seconds, 0
+    deadline = time.monotonic() + seconds
+    numbers = itertools.count(seed * 1_000_000, 1_000)
     with Apart(ref) as process:
         while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
             before = len(tally.found)
-            number, chunks = seed * 1_000_000 + chunks, chunks + 1_000
-            _chunk(process, ref, dtype, device, number, min(left, CHUNK), tally)
+            _chunk(process, ref, dtype, device, next(numbers), min(left, CHUNK), tally)
             for found in tally.found[before:]:
                 written.append(_write(found, out, name, dtype, len(written) + 1))
                 place = written[-1]["script"] or written[-1]["case"]
