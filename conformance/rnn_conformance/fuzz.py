@@ -28,7 +28,7 @@ from rnn_conformance.bench import Bench
 from rnn_conformance.record import Record
 from rnn_conformance.repro import script_of
 from rnn_conformance.shrink import needed, shrink
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 from rnn_conformance.worker import AdapterRef, adapter, run_case
 
 # Elements of the output times units: keeps one scenario to some hundredths of a second.
@@ -248,7 +248,7 @@ class Search:
                 tally.unsupported += 1
             elif record.known:
                 tally.known += 1
-            elif record.verdict in (*DISCREPANCIES, *FAILURES):
+            elif record.verdict in FAULTY:
                 raise _Discrepancy(scenario, record)
             elif record.z is not None:
                 tally.largest_z = max(tally.largest_z, record.z)

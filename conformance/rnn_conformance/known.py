@@ -17,7 +17,7 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance.record import Record
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 
 FOLDER = Path(__file__).parent / "known"
 
@@ -79,7 +79,7 @@ def apply(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> 
 
 def is_unexpected(verdict: str, known: str | None) -> bool:
     """Whether a result makes a run fail: a discrepancy or failure that nobody declared, or a stale one."""
-    return verdict == "stale" or (verdict in (*DISCREPANCIES, *FAILURES) and known is None)
+    return verdict == "stale" or (verdict in FAULTY and known is None)
 
 
 def kept_script(adapter: str, known: str | None) -> str:

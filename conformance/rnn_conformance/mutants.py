@@ -23,10 +23,9 @@ from rnn_conformance.diagnosis import explanations
 from rnn_conformance.record import Record
 from rnn_conformance.variants import REGISTRY, variant_of
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 from rnn_conformance.worker import forget_diagnosis, run_case
 
-NOTICED = (*DISCREPANCIES, *FAILURES)
 DTYPE = "float32"
 # A variant that cannot run over the gradients' tape raises this of its own: that is not being noticed.
 OWN_FAULT = "TypeError"
@@ -138,7 +137,7 @@ def _notices(bench: Bench, case: Case) -> bool:
 
 
 def _is_noticed(record: Record) -> bool:
-    return record.verdict in NOTICED and not record.message.startswith(OWN_FAULT)
+    return record.verdict in FAULTY and not record.message.startswith(OWN_FAULT)
 
 
 def scores(

@@ -13,7 +13,7 @@ import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import spell
 
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 
 # Of the cases with a combination, those that may pass all the same: a difference may be too small to show.
 MAY_PASS = 0.02
@@ -74,7 +74,7 @@ def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> l
             continue
         if record["verdict"] == "pass":
             passing.append(case)
-        elif record["verdict"] in (*DISCREPANCIES, *FAILURES):
+        elif record["verdict"] in FAULTY:
             failing.setdefault((cause_of(record), record["known"] is not None), []).append(case)
     return [
         Cause(name, known, tuple(c.id for c in found), tuple(provocations(found, passing)))

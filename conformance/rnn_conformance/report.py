@@ -20,7 +20,7 @@ from rnn_conformance import __version__, arguments, known
 from rnn_conformance.diagnosis import Explanation, explanations
 from rnn_conformance.provocation import causes
 from rnn_conformance.results import FILE, Results, Run, now
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 
 # One letter per verdict in the page's data; upper case is what needs a reader's eye.
 CODES = {
@@ -269,7 +269,7 @@ def render(views: Sequence[RunView]) -> str:
         made=now(),
         views=views,
         columns=sorted(columns, key=order.index),
-        failing=(*DISCREPANCIES, *FAILURES, "stale"),
+        failing=(*FAULTY, "stale"),
         clause_rows=_clause_rows(views),
         argument_rows=_argument_rows(views, cases),
         causes={view.run.id: causes(view.records, by_id) for view in views},

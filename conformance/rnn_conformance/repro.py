@@ -27,7 +27,7 @@ from rnn_conformance.bench import Bench, layer_spec
 from rnn_conformance.record import Record
 from rnn_conformance.shrink import BUDGET, needed, shrink
 from rnn_conformance.variants import variant_of
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES, smallest_normal
+from rnn_conformance.verdict import FAULTY, smallest_normal
 from rnn_conformance.worker import AdapterRef, adapter, run_case
 
 # Arguments that templates ask about.
@@ -86,7 +86,7 @@ def reproduce(
     store = Store(data, check=False)
     record = seen or run_case(Bench(adapter(ref), store, dtype, device), case)
     known.apply(record, case, dtype, known.load(ref.name, adapter(ref).describe().version))
-    if record.verdict not in (*DISCREPANCIES, *FAILURES):
+    if record.verdict not in FAULTY:
         return Repro(record)
     kept = "" if fresh or record.known is None else known.kept_script(ref.name, record.known)
     if kept:

@@ -18,7 +18,7 @@ from rnn_conformance.provocation import cause_of
 from rnn_conformance.record import Record
 from rnn_conformance.report import NEW, RunView
 from rnn_conformance.repro import Repro, reproduce, rerun
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.verdict import FAULTY
 from rnn_conformance.worker import AdapterRef
 
 LIMIT_SECONDS = 400.0
@@ -33,7 +33,7 @@ class Group:
     Attributes
     ----------
     cause : str
-        Id of the declared difference, or else the variant that the results agree with, or else the verdict.
+        Their `cause_of`.
     case : Case
         The smallest of them.
     """
@@ -60,7 +60,7 @@ def groups(views: Sequence[RunView], cases: Mapping[str, Case]) -> list[Group]:
     found: dict[tuple[str, ...], list[tuple[RunView, dict[str, object]]]] = {}
     for view in views:
         for record in view.records:
-            if record["verdict"] in (*DISCREPANCIES, *FAILURES) and record["case"] in cases:
+            if record["verdict"] in FAULTY and record["case"] in cases:
                 cause = cause_of(record)
                 dtype = "" if record["known"] else view.run.dtype
                 found.setdefault((view.run.adapter, cause, dtype), []).append((view, record))

@@ -15,6 +15,8 @@ from rnn_conformance.adapters.base import DTYPES
 
 DISCREPANCIES = ("value", "shape", "dtype", "accepted", "refused", "nondeterministic")
 FAILURES = ("crash", "timeout", "protocol")
+# Neither conforming nor left out.
+FAULTY = (*DISCREPANCIES, *FAILURES)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rnn_conformance.record import Record
 from rnn_conformance.selection import compile_selection
 from rnn_conformance.variants import REGISTRY
 from rnn_conformance.variants.base import Variant, VariantAdapter, combined, on_outputs
+from rnn_conformance.verdict import FAULTY
 from rnn_conformance.worker import AdapterRef, run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import DATA
@@ -33,7 +34,7 @@ def run(variant: Variant, expression: str, store: Store, cases: list[Case]) -> R
     bench = Bench(VariantAdapter(variant), store, "float32", "cpu")
     matches = compile_selection(expression)
     for case in cases:
-        if matches(case, "float32") and run_case(bench, case, "nothing").verdict in mutants.NOTICED:
+        if matches(case, "float32") and run_case(bench, case, "nothing").verdict in FAULTY:
             return run_case(bench, case)
     raise AssertionError(f"{variant.name} is not noticed by {expression}")
 
