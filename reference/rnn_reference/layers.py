@@ -6,13 +6,15 @@ Arguments, names, order and defaults are those of tf.keras 2.x.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from rnn_reference import activations, constraints, initializers, regularizers, shapes, tape, training
 from rnn_reference.activations import Activation
-from rnn_reference.recurrence import DropoutMasks, Trajectory, forward
+from rnn_reference.config import LayerConfig
+from rnn_reference.recurrence import DropoutMasks, Trajectory
 from rnn_reference.shapes import WEIGHTS
 from rnn_reference.training import Penalties
 
@@ -244,32 +246,24 @@ class _Recurrent:
             draw(self.dropout, per_gate, features), draw(self.recurrent_dropout, gates, self.units)
         )
 
-    def _run(
-        self,
-        inputs: Any,
-        weights: Mapping[str, Any],
-        states: tuple[Any, ...] | None,
-        mask: np.ndarray | None,
-        dropout: DropoutMasks | None = None,
-    ) -> Trajectory:
-        return forward(
-            self.layer,
-            inputs,
-            weights,
-            initial_state=states,
-            mask=mask,
+    @property
+    def config(self) -> LayerConfig:
+        """What numbers hang on."""
+        return LayerConfig(
+            layer=self.layer,
             activation=self.activation,
             recurrent_activation=self.recurrent_activation,
             reset_after=self.reset_after,
             go_backwards=self.go_backwards,
             zero_output_for_mask=self.zero_output_for_mask,
-            dropout=dropout,
+            return_sequences=self.return_sequences,
+            return_state=self.return_state,
+            time_major=self.time_major,
         )
 
     def _shown(self, result: Trajectory) -> list[Any]:
-        """Batch-major output, then the states where they are returned (VIEW-1 to VIEW-3)."""
-        output = result.outputs if self.return_sequences else result.outputs[:, -1]
-        return [output, *(result.states if self.return_state else ())]
+        """What a call returns, batch-major (VIEW-1 to VIEW-3)."""
+        return list(replace(self.config, time_major=False).views(result).values())
 
     def trajectory(
         self,
@@ -284,7 +278,9 @@ class _Recurrent:
             states = self._carried
         dropping = training and (self.dropout or self.recurrent_dropout)
         dropout = self._draw_dropout(inputs) if dropping else None
-        result = self._run(inputs, self._current_weights(), states, mask, dropout)
+        result = self.config.forward(
+            inputs, self._current_weights(), initial_state=states, mask=mask, dropout=dropout
+        )
         if self.stateful:
             self._carried = result.states
         return result
@@ -332,11 +328,11 @@ class _Recurrent:
             For an input, mask or state of a wrong shape or number.
         """
         self.calls += 1
-        output, *states = shown = self._shown(self.trajectory(inputs, mask, initial_state, training))
-        self.losses = [loss[0, 0] for loss in self.penalties.of(shown, self._current_weights())]
-        if self.return_sequences and self.time_major:
-            output = np.swapaxes(output, 0, 1)
-        return [output, *states] if self.return_state else output
+        result = self.trajectory(inputs, mask, initial_state, training)
+        penalties = self.penalties.of(self._shown(result), self._current_weights())
+        self.losses = [loss[0, 0] for loss in penalties]
+        shown = list(self.config.views(result).values())
+        return shown if self.return_state else shown[0]
 
     def gradients(
         self,
@@ -368,7 +364,7 @@ class _Recurrent:
         def compute(taped: Mapping[str, Any]) -> list[Any]:
             own = {name: taped[name] for name in weights}
             begin = None if states is None else tuple(taped[name] for name in names)
-            shown = self._shown(self._run(taped["input"], own, begin, mask))
+            shown = self._shown(self.config.forward(taped["input"], own, initial_state=begin, mask=mask))
             return [*shown, *self.penalties.of(shown, own)]
 
         _, slopes = tape.gradients(
@@ -391,7 +387,7 @@ class _Recurrent:
         if not self.trainable:  # FIT-4
             return -(-len(inputs) // size)
         weights, updates = training.fit(
-            lambda x, w: self._shown(self._run(x, w, None, None))[0],
+            lambda x, w: self._shown(self.config.forward(x, w))[0],
             self._current_weights(),
             inputs,
             targets,

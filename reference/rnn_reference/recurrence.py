@@ -141,6 +141,11 @@ def scan(
     return Trajectory(np.stack(outputs, axis=1), states)
 
 
+def without_masked(inputs: Any, mask: np.ndarray) -> Any:
+    """Inputs [B, T, F] with zeros in masked steps: what these hold must not matter, not even a NaN to a gradient, which 0 times NaN would reach (GRAD-2)."""
+    return np.where(mask[..., None], inputs, np.zeros_like(inputs))
+
+
 def forward(
     layer: str,
     inputs: Any,
@@ -169,8 +174,7 @@ def forward(
     dropout : DropoutMasks, optional
     """
     if mask is not None:
-        # What a masked step holds must not matter, not even a NaN to a gradient, which 0 times NaN would reach (GRAD-2).
-        inputs = np.where(mask[..., None], inputs, np.zeros_like(inputs))
+        inputs = without_masked(inputs, mask)
     recurrent_kernel = weights["recurrent_kernel"]
     bias = weights.get("bias")
     recurrent_bias = None
