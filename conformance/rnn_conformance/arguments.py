@@ -47,13 +47,12 @@ def listed(domain: Domain, cases: Sequence[Case]) -> list[Listed]:
     found = []
     for a in domain.arguments.values():
         if a.kind in USERS:
-            own = (*a.about, *a.clauses, *(c for level in a.level_clauses.values() for c in level))
             using = tuple(c for c in cases if c.arguments.get(a.name, a.default) != a.default)
-            found.append(Listed(a.name, using, tuple(dict.fromkeys(own))))
+            found.append(Listed(a.name, using, a.all_clauses))
     for entry in domain.listed:
-        chosen = compile_selection(entry["select"])
+        chosen = compile_selection(entry.select)
         using = tuple(c for c in cases if chosen(c, ""))
-        found.append(Listed(entry["name"], using, tuple(entry["clauses"])))
+        found.append(Listed(entry.name, using, entry.clauses))
     return found
 
 

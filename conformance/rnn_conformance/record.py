@@ -23,12 +23,15 @@ class Record:
     known: str | None = None
     z: float | None = None
     z_strict: float | None = None
+    rms_z: float | None = None
+    bias_z: float | None = None
     max_abs_error: float | None = None
     where: dict[str, Any] | None = None
     agrees_with: list[str] = field(default_factory=list)
     diagnosed: bool = False
     message: str = ""
     elements: int = 0
+    spread: dict[str, list[float]] = field(default_factory=dict)
     clause: str | None = None
     seconds: float = 0.0
 
@@ -45,6 +48,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """JSON without non-finite numbers."""
         data = asdict(self)
-        for key in ("z", "z_strict", "max_abs_error"):
+        for key in ("z", "z_strict", "rms_z", "bias_z", "max_abs_error"):
             data[key] = None if data[key] is None else number(data[key])
+        data["spread"] = {name: [number(value) for value in sums] for name, sums in self.spread.items()}
         return data

@@ -37,6 +37,7 @@ CODES = {
     "crash": "C",
     "timeout": "T",
     "protocol": "P",
+    "unproved": "U",
     "stale": "X",
 }
 MISSING = "-"

@@ -8,19 +8,15 @@ may be a pattern (``activation=hard_*``). Terms combine with ``and``, ``or``, ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
 
-import boolean
+from rnn_fixtures import selection
 from rnn_fixtures.case import Case
-from rnn_fixtures.domain import domain, spell
+from rnn_fixtures.domain import SELECTABLE, domain, spell
 
 from rnn_conformance.errors import ConfigurationError
 
 Predicate = Callable[[Case, str], bool]
-
-_ALGEBRA = boolean.BooleanAlgebra(allowed_in_token=tuple("._=/-*?[],!"))
 
 
 def _values(case: Case, key: str, dtype: str) -> Iterable[str]:
@@ -38,30 +34,8 @@ def _values(case: Case, key: str, dtype: str) -> Iterable[str]:
     return (spell(case.arguments[key]),)
 
 
-def _matches(term: str, case: Case, dtype: str) -> bool:
-    key, equals, pattern = term.partition("=")
-    if not equals:
-        return term in case.id or term in case.clauses
-    return any(
-        fnmatchcase(value, pattern) or fnmatchcase(value.lower(), pattern)
-        for value in _values(case, key, dtype)
-    )
-
-
-def _evaluate(node: Any, case: Case, dtype: str) -> bool:
-    if isinstance(node, boolean.Symbol):
-        return _matches(node.obj, case, dtype)
-    if isinstance(node, boolean.NOT):
-        return not _evaluate(node.args[0], case, dtype)
-    if isinstance(node, boolean.AND):
-        return all(_evaluate(arg, case, dtype) for arg in node.args)
-    if isinstance(node, boolean.OR):
-        return any(_evaluate(arg, case, dtype) for arg in node.args)
-    return node == _ALGEBRA.TRUE
-
-
 @cache
-def compile_selection(expression: str) -> Predicate:
+def compile_selection(text: str) -> Predicate:
     """A predicate on (case, dtype).
 
     Raises
@@ -70,16 +44,12 @@ def compile_selection(expression: str) -> Predicate:
         When the expression does not parse, or names an unknown key.
     """
     try:
-        tree = _ALGEBRA.parse(expression)
-        terms = [symbol.obj for symbol in tree.symbols]
-    except (boolean.ParseError, TypeError) as error:
-        raise ConfigurationError(
-            f"cannot read the selection {expression!r}: {error}; write words and key=value terms "
-            "with and, or, not and parentheses"
-        ) from error
-    known = {"dtype", "clause", "claim", "id", "layer", "family", "tier", *domain().arguments}
-    for term in terms:
-        key, equals, _ = term.partition("=")
-        if equals and key not in known:
-            raise ConfigurationError(f"the selection {expression!r} names the unknown argument {key!r}")
-    return lambda case, dtype: _evaluate(tree, case, dtype)
+        expression = selection.parse(text)
+    except selection.SelectionError as error:
+        raise ConfigurationError(str(error)) from error
+    for key, _ in expression.terms:
+        if key and key not in SELECTABLE and key not in domain().arguments:
+            raise ConfigurationError(f"the selection {text!r} names the unknown argument {key!r}")
+    return lambda case, dtype: expression.holds(
+        lambda key: _values(case, key, dtype), lambda word: word in case.id or word in case.clauses
+    )

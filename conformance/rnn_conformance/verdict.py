@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -15,8 +15,8 @@ from rnn_conformance.adapters.base import DTYPES
 
 DISCREPANCIES = ("value", "shape", "dtype", "accepted", "refused", "nondeterministic")
 FAILURES = ("crash", "timeout", "protocol")
-# Neither conforming nor left out.
-FAULTY = (*DISCREPANCIES, *FAILURES)
+# Neither conforming nor left out; a refusal is unproved when its valid twin does not work (ERR-5).
+FAULTY = (*DISCREPANCIES, *FAILURES, "unproved")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Verdict:
     ----------
     elements : int
         How many numbers were compared.
+    rms_z, bias_z : float, optional
+        Root mean square and mean of the signed z, over all elements that may differ (PREC-8).
+    spread : mapping
+        For every output the number of such elements, and the sums of z, of z times the sign of the expected value, and of z squared.
     """
 
     verdict: str
@@ -36,6 +40,9 @@ class Verdict:
     where: dict[str, Any] | None = None
     message: str = ""
     elements: int = 0
+    rms_z: float | None = None
+    bias_z: float | None = None
+    spread: dict[str, list[float]] = field(default_factory=dict)
 
 
 def smallest_normal(dtype: str) -> float:
@@ -51,6 +58,28 @@ def measure(actual: np.ndarray, expected: np.ndarray, sensitivity: np.ndarray, d
         z = np.abs(actual - expected) / allowed
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     return np.where(same, 0.0, np.where(np.isfinite(actual) & np.isfinite(expected), z, np.inf))
+
+
+def spread_of(actual: np.ndarray, golden: Expected, dtype: str) -> list[float]:
+    """Number of elements that may differ, sums of their signed z, of that outwards (away from zero), and of its square (PREC-8)."""
+    s = golden.sensitivity.astype(np.float64)
+    counted = (s > 0) & np.isfinite(golden.value) & np.isfinite(actual)
+    z = (actual - golden.value)[counted] / (UNIT[dtype] * s[counted] + smallest_normal(dtype))
+    outwards = z * np.sign(golden.value[counted])
+    return [float(z.size), float(z.sum()), float(outwards.sum()), float((z * z).sum())]
+
+
+def named(
+    names: Iterable[str], arrays: Sequence[np.ndarray], where: str = ""
+) -> dict[str, np.ndarray] | Verdict:
+    """Arrays by the names of what is expected, or the verdict on another number of them: the same wherever arrays are returned."""
+    wanted = list(names)
+    if len(arrays) != len(wanted):
+        many = f"{len(arrays)} array{'' if len(arrays) == 1 else 's'}"
+        return Verdict(
+            "shape", message=f"{where}returned {many}, expected {len(wanted)}: {', '.join(wanted)} (VIEW-3)"
+        )
+    return dict(zip(wanted, arrays, strict=True))
 
 
 def _locate(
@@ -110,8 +139,10 @@ def compare(
             return Verdict("dtype", message=f"{name} has dtype {array.dtype}, expected {dtype} (SHAPE-7)")
     worst, worst_strict, error, where = 0.0, 0.0, 0.0, None
     elements = sum(array.size for array in actual.values())
+    spread: dict[str, list[float]] = {}
     for name, array in actual.items():
         value, golden = array.astype(np.float64), expected[name]
+        spread[name] = spread_of(value, golden, dtype)
         z = measure(value, golden.value, golden.sensitivity, dtype)
         strict = measure(value, golden.value, golden.sensitivity_strict, dtype)
         with np.errstate(invalid="ignore"):
@@ -122,8 +153,13 @@ def compare(
         largest = float(z.max(initial=0.0))
         if z.size and (where is None or largest > worst):
             worst, where = largest, _locate(name, z, value, golden, (time_axes or {}).get(name))
+    count, total, _, squares = (
+        (sum(parts) for parts in zip(*spread.values(), strict=True)) if spread else (0.0,) * 4
+    )
+    rms, bias = (float(np.sqrt(squares / count)), total / count) if count else (None, None)
+    more: dict[str, Any] = {"elements": elements, "rms_z": rms, "bias_z": bias, "spread": spread}
     if worst <= LIMIT:
-        return Verdict("pass", worst, worst_strict, error, where, elements=elements)
+        return Verdict("pass", worst, worst_strict, error, where, **more)
     assert where is not None
     step = where.get("first_step")
     message = (
@@ -132,4 +168,4 @@ def compare(
         + (f", first at step {step}" if step is not None else "")
         + "".join(f", only {axis} {', '.join(map(str, found))}" for axis, found in where["only"].items())
     )
-    return Verdict("value", worst, worst_strict, error, where, message, elements)
+    return Verdict("value", worst, worst_strict, error, where, message, **more)

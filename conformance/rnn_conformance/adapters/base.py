@@ -8,7 +8,8 @@ Arrays in and out are NumPy arrays; bfloat16 is ``ml_dtypes.bfloat16``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +42,28 @@ class Unsupported(Exception):
         self.clause = clause
 
 
-class Refused(Exception):
-    """The framework refused, where no frame of its own is on the stack (a C extension called directly)."""
+# What `framework` puts on an error that was raised in it.
+_MARK = "_rnn_conformance_framework"
+
+
+@contextmanager
+def framework() -> Iterator[None]:
+    """Around the framework's own call, and nothing else: only what is raised in it is the framework's refusal (ERR-1).
+
+    An adapter that raises anywhere else, `Unsupported` aside, is broken: the verdict is ``protocol``.
+    """
+    try:
+        yield
+    except Unsupported:
+        raise
+    except Exception as error:
+        setattr(error, _MARK, True)
+        raise
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error was raised within `framework`."""
+    return bool(getattr(error, _MARK, False))
 
 
 @dataclass(frozen=True)
@@ -244,7 +265,14 @@ class Adapter(ABC):
 
     Importing the module, or constructing the class, imports the framework; an ``ImportError`` there means
     that the adapter cannot run here.
+
+    Attributes
+    ----------
+    is_keras : bool
+        Whether the layers are those of tf.keras: clauses that demand words of an error bind these alone (ERR-1).
     """
+
+    is_keras = False
 
     @abstractmethod
     def describe(self) -> Description:
@@ -301,6 +329,18 @@ def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
         require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")
     require(not spec.positional, f"{framework} take their sizes by position", "ERR-3")
     require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
+
+
+def converted(
+    convert: Callable[..., Mapping[str, np.ndarray]], *args: Any, **kwargs: Any
+) -> Mapping[str, np.ndarray]:
+    """Weights in another layout; a shape that stands in the way of converting is one that the framework never sees."""
+    try:
+        return convert(*args, **kwargs)
+    except (ValueError, IndexError, KeyError) as error:
+        raise Unsupported(
+            "weights are converted to the framework's layout: it never sees this shape", "WEIGHT-1"
+        ) from error
 
 
 def require(condition: bool, reason: str, clause: str) -> None:

@@ -28,6 +28,8 @@ from rnn_conformance.adapters.base import (
     Model,
     Script,
     Unsupported,
+    converted,
+    framework,
     refuse_keras_only,
     require,
 )
@@ -154,7 +156,7 @@ class FlaxNnxAdapter(Adapter):
             self._compiled.clear()
             jax.clear_caches()
         if key not in self._compiled:
-            with jax.default_device(_device(spec.device)):
+            with jax.default_device(_device(spec.device)), framework():
                 rnn = _layer(spec)
                 graph, _ = nnx.split(rnn)
                 self._compiled[key] = rnn, jax.jit(partial(_apply, graph))
@@ -284,13 +286,13 @@ class _FlaxModel(PredictingInBatches):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         complete = ("bias" in weights) == self._spec.arguments["use_bias"]
         require(complete, "flax.nnx's parameters are set one by one: there is no list of weights", "WEIGHT-5")
-        converted = layouts.to_flax(self._spec.layer, weights, reset_after=self._spec.reset_after)
+        own = dict(converted(layouts.to_flax, self._spec.layer, weights, reset_after=self._spec.reset_after))
         cell = self._rnn.cell
         if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
             # The layer is shared: a bias of an earlier model must not stay behind.
-            converted.setdefault("dense_h.bias", np.zeros_like(converted["dense_i.bias"]))
-        with jax.default_device(_device(self._spec.device)):
-            for name, array in converted.items():
+            own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
+        with jax.default_device(_device(self._spec.device)), framework():
+            for name, array in own.items():
                 module, _, parameter = name.partition(".")
                 getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
         _, self._state = nnx.split(self._rnn)
@@ -323,7 +325,9 @@ class _FlaxModel(PredictingInBatches):
             packed = pack(inputs, mask)
             inputs, lengths = packed.inputs, jnp.asarray(packed.lengths)
         with jax.default_device(_device(self._spec.device)):
-            final, outputs = self._compiled(self._state, jnp.asarray(inputs), carry, lengths)
+            given = jnp.asarray(inputs)
+            with framework():
+                final, outputs = self._compiled(self._state, given, carry, lengths)
         result = np.asarray(outputs)
         if mask is not None:
             zero = bool(a["zero_output_for_mask"])
@@ -367,7 +371,8 @@ class _FlaxModel(PredictingInBatches):
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """``seq_lengths``."""
-        _, outputs = self._compiled(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
+        with framework():
+            _, outputs = self._compiled(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
         return [np.asarray(outputs)]
 
     def _weights(self, state: Any) -> dict[str, np.ndarray]:

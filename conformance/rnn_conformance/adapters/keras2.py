@@ -10,7 +10,7 @@ import numpy as np
 from rnn_fixtures.case import NO_SUCH
 
 from rnn_conformance.adapters import tensorflow_setup as setup
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, require
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
 from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
 
 # isort: split
@@ -26,6 +26,8 @@ KNOWN = frozenset(
 
 class Keras2Adapter(Adapter):
     """``tf_keras.layers``."""
+
+    is_keras = True
 
     def describe(self) -> Description:
         """tf_keras's version, TensorFlow's devices."""
@@ -54,9 +56,10 @@ class Keras2Adapter(Adapter):
         shape = (size.T, size.B, size.F) if arguments["time_major"] else (size.B, size.T, size.F)
         on_device = partial(setup.tf.device, setup.tf_device(spec.device))
         with on_device():
-            layer = getattr(tf_keras.layers, spec.layer)(
-                *spec.positional, **arguments, **declared, dtype=dtype
-            )
+            with framework():
+                layer = getattr(tf_keras.layers, spec.layer)(
+                    *spec.positional, **arguments, **declared, dtype=dtype
+                )
             return KerasModel(tf_keras, layer, spec, shape, setup.tf.convert_to_tensor, _to_numpy, on_device)
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:

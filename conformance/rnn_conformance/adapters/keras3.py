@@ -12,7 +12,7 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen before the import
 
 from rnn_conformance.adapters import tensorflow_setup as setup
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, require
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
 from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
 
 # isort: split
@@ -24,6 +24,8 @@ NAMES: dict[str, str] = {}
 
 class Keras3Adapter(Adapter):
     """``keras.layers`` with the TensorFlow backend."""
+
+    is_keras = True
 
     def describe(self) -> Description:
         """Keras's version, TensorFlow's devices."""
@@ -56,7 +58,10 @@ class Keras3Adapter(Adapter):
         size = spec.size
         on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
         with on_device():
-            layer = getattr(keras.layers, spec.layer)(*spec.positional, **arguments, **declared, dtype=dtype)
+            with framework():
+                layer = getattr(keras.layers, spec.layer)(
+                    *spec.positional, **arguments, **declared, dtype=dtype
+                )
             shape = (size.B, size.T, size.F)
             return KerasModel(keras, layer, spec, shape, keras.ops.convert_to_tensor, _to_numpy, on_device)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rnn_reference.shapes import WEIGHTS
 
-from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, Script, require
+from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, Script, framework, require
 
 REWIND_SEED = 7
 
@@ -74,7 +74,8 @@ class KerasModel(Model):
         if spec.declared:
             self._declare(keras, layer, spec)
         elif "weights" not in spec.arguments:  # they are set by the first call alone
-            layer.build(input_shape)
+            with framework():
+                layer.build(input_shape)
         self._keras, self._on_device = keras, on_device
         self._layer, self._to_tensor, self._to_numpy = layer, to_tensor, to_numpy
 
@@ -82,11 +83,13 @@ class KerasModel(Model):
         """Build from a declaration: a symbolic input, or keywords in a Sequential model."""
         if "Input" in spec.declared:
             symbol = keras.Input(batch_shape=tuple(spec.declared["Input"]))
-            outputs = _listed(layer(symbol))
+            with framework():
+                outputs = _listed(layer(symbol))
         else:
             several = spec.arguments["return_state"]
             require(not several, "a Sequential model takes layers with one output", "SHAPE-2")
-            network = keras.Sequential([layer])
+            with framework():
+                network = keras.Sequential([layer])
             symbol, outputs = network.inputs[0], network.outputs
         shape = tuple(symbol.shape)
         computed = layer.compute_output_shape(shape)
@@ -108,7 +111,7 @@ class KerasModel(Model):
         return dict(zip(WEIGHTS, self._layer.get_weights(), strict=False))
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        with self._on_device():
+        with self._on_device(), framework():
             self._layer.set_weights(list(weights.values()))
 
     def rewind(self) -> None:
@@ -149,7 +152,10 @@ class KerasModel(Model):
                 keywords["mask"] = self._to_tensor(mask)
             if initial_state is not None:
                 keywords["initial_state"] = [self._to_tensor(state) for state in initial_state]
-            return [self._to_numpy(a) for a in _listed(self._layer(self._to_tensor(inputs), **keywords))]
+            given = self._to_tensor(inputs)
+            with framework():
+                outputs = self._layer(given, **keywords)
+            return [self._to_numpy(a) for a in _listed(outputs)]
 
     def gradients(
         self,

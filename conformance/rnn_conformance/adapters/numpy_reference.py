@@ -9,7 +9,15 @@ import rnn_reference
 from rnn_reference.shapes import mask_of_lengths
 
 from rnn_conformance import __version__
-from rnn_conformance.adapters.base import Adapter, Description, Gradients, LayerSpec, Model, require
+from rnn_conformance.adapters.base import (
+    Adapter,
+    Description,
+    Gradients,
+    LayerSpec,
+    Model,
+    framework,
+    require,
+)
 
 
 class NumpyAdapter(Adapter):
@@ -50,14 +58,15 @@ class _NumpyModel(Model):
             declared = {"batch_input_shape": declared["Input"]}
         if spec.seed is not None:
             arguments |= {"seed": spec.seed, "dtype": spec.dtype}
-        self._layer = getattr(rnn_reference, spec.layer)(*spec.positional, **arguments, **declared)
-        if not declared and "weights" not in arguments:
-            size = spec.size
-            swap = bool(arguments.get("time_major"))
-            self._layer.build((size.T, size.B, size.F) if swap else (size.B, size.T, size.F))
+        size, swap = spec.size, bool(arguments.get("time_major"))
+        with framework():
+            self._layer = getattr(rnn_reference, spec.layer)(*spec.positional, **arguments, **declared)
+            if not declared and "weights" not in arguments:
+                self._layer.build((size.T, size.B, size.F) if swap else (size.B, size.T, size.F))
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        self._layer.set_weights(list(weights.values()))
+        with framework():
+            self._layer.set_weights(list(weights.values()))
 
     def initial_weights(self) -> Mapping[str, np.ndarray]:
         return dict(zip(self._layer.weight_shapes, self._layer.get_weights(), strict=True))
@@ -70,7 +79,10 @@ class _NumpyModel(Model):
         return self._layer.weight_shapes
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        return self.call(inputs, mask_of_lengths(list(lengths), *inputs.shape[:2]), None)
+        with framework():
+            mask = mask_of_lengths(list(lengths), *inputs.shape[:2])
+            result = self._layer.trajectory(inputs, mask=mask)
+        return [result.outputs]
 
     def rewind(self) -> None:
         self._layer.dropout_rng = np.random.default_rng(7)
@@ -93,7 +105,7 @@ class _NumpyModel(Model):
         initial_state: Sequence[np.ndarray] | None,
         training: bool | None,
     ) -> list[np.ndarray]:
-        with np.errstate(under="ignore", over="ignore"):
+        with np.errstate(under="ignore", over="ignore"), framework():
             result = self._layer(inputs, mask=mask, initial_state=initial_state, training=training)
         return result if isinstance(result, list) else [result]
 

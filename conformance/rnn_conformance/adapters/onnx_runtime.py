@@ -21,6 +21,8 @@ from rnn_conformance.adapters.base import (
     Model,
     Script,
     Unsupported,
+    converted,
+    framework,
     refuse_keras_only,
     require,
 )
@@ -122,17 +124,18 @@ class _OnnxModel(PredictingInBatches):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         complete = ("bias" in weights) == self._spec.arguments["use_bias"]
         require(complete, "ONNX inputs are named, and B is optional: there is no list of weights", "WEIGHT-5")
-        tensors = layouts.to_onnx(self._spec.layer, weights, reset_after=self._spec.reset_after)
+        tensors = converted(layouts.to_onnx, self._spec.layer, weights, reset_after=self._spec.reset_after)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         if self._kind != "cpu":  # a silent fallback would be reported under the wrong device
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._session = onnxruntime.InferenceSession(
-            self._model(tensors).SerializeToString(),
-            options,
-            providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])],
-        )
+        with framework():
+            self._session = onnxruntime.InferenceSession(
+                self._model(tensors).SerializeToString(),
+                options,
+                providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])],
+            )
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:
         spec = self._spec
@@ -190,7 +193,8 @@ class _OnnxModel(PredictingInBatches):
             states = initial_state or [zero] * self._spec.state_count  # the model's inputs are not optional
             for name, state in zip(("initial_h", "initial_c"), states, strict=False):
                 feeds[name] = np.ascontiguousarray(state[None])
-        outputs, *finals = self._session.run(None, feeds)
+        with framework():
+            outputs, *finals = self._session.run(None, feeds)
         result = outputs[:, 0].swapaxes(0, 1)
         if mask is not None:
             result = packed.unpack(result, zero_output_for_mask=a["zero_output_for_mask"])
@@ -242,7 +246,9 @@ class _OnnxModel(PredictingInBatches):
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """``sequence_lens``."""
         feeds = {"X": np.ascontiguousarray(inputs.swapaxes(0, 1)), "lengths": lengths.astype(np.int32)}
-        return self._session.run(None, feeds)
+        with framework():
+            outputs, *_ = self._session.run(None, feeds)
+        return [np.ascontiguousarray(outputs[:, 0].swapaxes(0, 1))]
 
     def gradients(
         self,

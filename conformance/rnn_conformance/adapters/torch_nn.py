@@ -20,6 +20,8 @@ from rnn_conformance.adapters.base import (
     Model,
     Script,
     Unsupported,
+    converted,
+    framework,
     refuse_keras_only,
     require,
 )
@@ -90,26 +92,30 @@ class _TorchModel(PredictingInBatches):
             torch.manual_seed(spec.seed)
         self._batch_first = not self._arguments["time_major"]
         self._stacked = spec.arguments.get("stacked_dropout", 0.0)
-        self._module = getattr(torch.nn, spec.layer)(
-            spec.size.F,
-            spec.units,
-            num_layers=2 if self._stacked else 1,
-            dropout=self._stacked,
-            bias=self._arguments["use_bias"],
-            batch_first=self._batch_first,
-            device=spec.device,
-            dtype=getattr(torch, spec.dtype),
-        )
+        with framework():
+            self._module = getattr(torch.nn, spec.layer)(
+                spec.size.F,
+                spec.units,
+                num_layers=2 if self._stacked else 1,
+                dropout=self._stacked,
+                bias=self._arguments["use_bias"],
+                batch_first=self._batch_first,
+                device=spec.device,
+                dtype=getattr(torch, spec.dtype),
+            )
         self.path = "cuDNN" if spec.device.startswith("cuda") and torch.backends.cudnn.enabled else None
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         first = {name: array for name, array in weights.items() if not name.endswith(" 2")}
         second = {name[:-2]: array for name, array in weights.items() if name.endswith(" 2")}
-        converted = layouts.to_torch(self._spec.layer, first, reset_after=self._spec.reset_after)
+        layer, after = self._spec.layer, self._spec.reset_after
+        own = dict(converted(layouts.to_torch, layer, first, reset_after=after))
         if second:
-            upper = layouts.to_torch(self._spec.layer, second, reset_after=self._spec.reset_after)
-            converted |= {name.replace("_l0", "_l1"): array for name, array in upper.items()}
-        self._module.load_state_dict({k: self._tensor(v) for k, v in converted.items()})
+            upper = layouts.to_torch(layer, second, reset_after=after)
+            own |= {name.replace("_l0", "_l1"): array for name, array in upper.items()}
+        tensors = {name: self._tensor(array) for name, array in own.items()}
+        with framework():
+            self._module.load_state_dict(tensors)
         self._module.flatten_parameters()
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -141,7 +147,9 @@ class _TorchModel(PredictingInBatches):
             mask = None if mask is None else np.flip(mask, time_axis)
         with torch.inference_mode():
             if mask is None:
-                outputs, final = self._module(self._tensor(inputs), states)
+                tensor = self._tensor(inputs)
+                with framework():
+                    outputs, final = self._module(tensor, states)
                 result = _numpy(outputs)
                 result = result if self._batch_first else result.swapaxes(0, 1)
             else:
@@ -166,10 +174,11 @@ class _TorchModel(PredictingInBatches):
         if not (packed.right_padded and zero):
             self.mode = "composed"
         tensor = self._tensor(packed.inputs if self._batch_first else packed.inputs.swapaxes(0, 1))
-        sequence = pack_padded_sequence(
-            tensor, torch.from_numpy(packed.lengths), self._batch_first, enforce_sorted=False
-        )
-        outputs, final = self._module(sequence, states)
+        with framework():
+            sequence = pack_padded_sequence(
+                tensor, torch.from_numpy(packed.lengths), self._batch_first, enforce_sorted=False
+            )
+            outputs, final = self._module(sequence, states)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
         return packed.unpack(_numpy(padded), zero_output_for_mask=zero), final
 
@@ -200,10 +209,17 @@ class _TorchModel(PredictingInBatches):
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """``pack_padded_sequence`` and the layer."""
-        packed = pack_padded_sequence(
-            self._tensor(inputs), torch.from_numpy(lengths), batch_first=True, enforce_sorted=False
+        require(
+            bool(lengths.size == 0 or (lengths != 0).all()),
+            "pack_padded_sequence refuses a row of length 0",
+            "MASK-6",
         )
-        outputs, _ = self._module(packed)
+        tensor = self._tensor(inputs)
+        with framework(), torch.inference_mode():
+            packed = pack_padded_sequence(
+                tensor, torch.from_numpy(lengths), batch_first=True, enforce_sorted=False
+            )
+            outputs, _ = self._module(packed)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
         return [_numpy(padded.detach())]
 

@@ -1,4 +1,4 @@
-"""``rnn-conformance fixtures generate|verify|lint``."""
+"""``rnn-conformance fixtures extend|generate|verify|lint``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
-from rnn_fixtures.locations import DATA
+from rnn_fixtures.locations import DATA, SPEC
 from rnn_fixtures.store import Store, differences, write
 
 from rnn_conformance.errors import ConfigurationError, Exit
@@ -15,7 +15,7 @@ from rnn_conformance.errors import ConfigurationError, Exit
 
 @click.group("fixtures")
 def command() -> None:
-    """Generate, verify and lint the golden data."""
+    """Extend, generate, verify and lint the golden data."""
 
 
 def _compute() -> dict[str, bytes]:
@@ -38,6 +38,30 @@ def _compute() -> dict[str, bytes]:
         return generate(
             domain(), executor, lambda done, total: bars.update(task, completed=done, total=total)
         )
+
+
+@command.command("extend")
+def extend_command() -> None:
+    """Bring up to date what follows from spec/arguments.toml: the kept rows, which are only ever added to, and the schemas."""
+    try:
+        from rnn_fixtures import arrays
+        from rnn_fixtures.domain import domain
+        from rnn_fixtures.schemas import files
+
+        groups = [group for group in domain().groups if group.is_kept]
+        rows = {group.name: arrays.extended(domain(), group) for group in groups}
+    except ImportError as error:
+        raise ConfigurationError(
+            f"extending covering arrays needs {error.name}: pip install 'rnn-conformance[generate]'"
+        ) from error
+    for group in groups:
+        before = arrays.kept(domain(), group)
+        arrays.path_of(group).write_text(arrays.to_text(domain(), group, rows[group.name]), "utf-8")
+        added = sum(map(len, rows[group.name].values())) - sum(map(len, before.values()))
+        if added:
+            click.echo(f"{group.name}: {added} rows added")
+    for name, text in files(domain()).items():
+        (SPEC / "schemas" / name).write_text(text, "utf-8")
 
 
 @command.command("generate")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Expected
 
 from rnn_conformance.bench import Bench
 from rnn_conformance.families.outcome import Outcome, checked
-from rnn_conformance.verdict import Verdict, compare
+from rnn_conformance.verdict import Verdict, compare, named
 
 
 def time_axis(case: Case) -> int | None:
@@ -27,14 +30,35 @@ def run(case: Case, bench: Bench) -> Outcome:
     expected: dict[str, Expected] = {}
     actual: dict[str, np.ndarray] = {}
     for number, call in enumerate(case.calls, start=1):
+        if call.weights is not None:
+            model.set_weights({name: bench.array(ref) for name, ref in call.weights.items()})
         if call.reset:
             model.reset_states()
-        outputs = checked(model.call(**bench.call_arguments(call)))
+        given = bench.call_arguments(call)
+        outputs = checked(model.call(**given))
         where = "" if len(case.calls) == 1 else f"call {number} "
-        if len(outputs) != len(call.expected):
-            message = f"{where}returned {len(outputs)} arrays, expected {len(call.expected)}: {', '.join(call.expected)}"
-            return Outcome.of(Verdict("shape", message=message), model, outputs)
-        for (name, ref), array in zip(call.expected.items(), outputs, strict=True):
-            expected[where + name], actual[where + name] = bench.store.expected(ref), array
+        if changed := written_to(given, bench.call_arguments(call)):
+            message = f"{where}changed the caller's {changed} (CALL-1)"
+            return Outcome.of(Verdict("value", message=message), model, outputs)
+        found = named(call.expected, outputs, where)
+        if isinstance(found, Verdict):
+            return Outcome.of(found, model, outputs)
+        for name, array in found.items():
+            expected[where + name], actual[where + name] = bench.store.expected(call.expected[name]), array
+    if any(call.weights is not None for call in case.calls):
+        bench.forget()  # its weights are no longer the case's
     axes = {name: axis for name in expected if name.endswith("output")}
     return Outcome.of(compare(expected, actual, bench.dtype, axes), model, list(actual.values()))
+
+
+def written_to(given: Mapping[str, Any], fresh: Mapping[str, Any]) -> str:
+    """The argument whose array is no longer what was handed over (CALL-1); empty when none is."""
+
+    def same(a: Any, b: Any) -> bool:
+        if a is None or b is None:
+            return a is b
+        if isinstance(a, list):
+            return len(a) == len(b) and all(map(same, a, b))
+        return a.shape == b.shape and a.tobytes() == b.tobytes()
+
+    return next((name for name in fresh if not same(given[name], fresh[name])), "")

@@ -20,7 +20,7 @@ from rnn_conformance.dropout_probe import Probe, ProbeError, Recovered, recover_
 from rnn_conformance.families.calls import time_axis
 from rnn_conformance.families.outcome import Outcome, checked
 from rnn_conformance.statistics import FALSE_ALARM
-from rnn_conformance.verdict import Verdict, compare
+from rnn_conformance.verdict import Verdict, compare, named
 
 TRAINING = {"unset": None, "false": False, "true": True}
 NOISE_SEED = 11
@@ -43,7 +43,9 @@ def run(case: Case, bench: Bench) -> Outcome:
             bench.forget()  # probing has changed its weights
     expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
     outputs = checked(model.call_training(**arguments, training=training))
-    actual = dict(zip(expected, outputs, strict=True))
+    actual = named(expected, outputs)
+    if isinstance(actual, Verdict):
+        return Outcome.of(actual, model, outputs)
     return Outcome.of(compare(expected, actual, bench.dtype, {"output": time_axis(case)}), model, outputs)
 
 
@@ -123,8 +125,28 @@ def _structure_fault(case: Case, found: Recovered) -> str | None:
     return None
 
 
+def share_fault(what: str, drawn: np.ndarray, rate: float) -> str | None:
+    """Why a share of zeros is not that of independent draws: by the tail bound of Chernoff and Hoeffding (INIT-6)."""
+    share, n = float((drawn == 0).mean()), drawn.size
+    if n * divergence(share, rate) <= math.log(2 / FALSE_ALARM):
+        return None
+    return f"{share:.3f} of the {what} is 0 ({n} numbers), expected {rate} (DROP-2)"
+
+
+def divergence(share: float, rate: float) -> float:
+    """Relative entropy of a share of zeros against a rate."""
+    parts = ((share, rate), (1 - share, 1 - rate))
+    return sum(p * math.log(p / q) for p, q in parts if p > 0)
+
+
+def _repeated_fault(what: str, masks: np.ndarray) -> str | None:
+    """Whether samples share their masks, [n, T, B, width]."""
+    same = (masks == masks[:, :, :1]).all(axis=(0, 1, 3))
+    return f"every sample has the same {what} (DROP-2)" if len(same) > 1 and same.all() else None
+
+
 def _rate_fault(case: Case, found: Recovered) -> str | None:
-    """Share of zeros against the rate, by Hoeffding's inequality over the masks that are drawn independently."""
+    """Share of zeros against the rate, over the masks that are drawn independently of each other."""
     for kind, rate, masks in (
         ("input", case.argument("dropout"), found.inputs),
         ("recurrent", case.argument("recurrent_dropout"), found.recurrent),
@@ -136,10 +158,9 @@ def _rate_fault(case: Case, found: Recovered) -> str | None:
         gates = slice(None) if "gate" in seen else slice(1)
         steps = slice(None) if "step" in seen else slice(1)
         drawn = masks[gates, steps][known[gates, steps]]
-        share = float((drawn == 0).mean())
-        limit = math.sqrt(math.log(2 / FALSE_ALARM) / (2 * drawn.size))
-        if abs(share - rate) > limit:
-            return f"{share:.3f} of the {kind} mask is 0, expected {rate} within {limit:.3f} (DROP-2)"
+        fault = _repeated_fault(f"{kind} mask", masks) or share_fault(f"{kind} mask", drawn, rate)
+        if fault:
+            return fault
     return None
 
 
@@ -206,9 +227,8 @@ def _stack(case: Case, bench: Bench, model: Model) -> Outcome:
         return _wrong(model, str(error))
     if (mask == mask[:1]).all():
         return _wrong(model, "the mask between the layers is the same at every step (DROP-5)")
-    share, limit = float((mask == 0).mean()), math.sqrt(math.log(2 / FALSE_ALARM) / (2 * mask.size))
-    if abs(share - rate) > limit:
-        return _wrong(model, f"{share:.3f} of the mask is 0, expected {rate} within {limit:.3f} (DROP-2)")
+    if fault := _repeated_fault("mask", mask[None]) or share_fault("mask", mask, rate):
+        return _wrong(model, fault)
     model.set_weights(bench.weights(case))
     model.rewind()
     output = call(True)

@@ -63,7 +63,11 @@ def part_faults(part: Mapping[str, Any], arrays: np.ndarray, unit: float) -> lis
             return []
         return [f"{wrong.sum()} of {wrong.size} elements differ from {kind}; the first is {x[wrong][0]:.9g}"]
     if kind == "orthogonal":
-        return [fault for matrix in x for fault in _orthogonal_faults(matrix, part["gain"], unit)]
+        found = [fault for matrix in x for fault in _orthogonal_faults(matrix, part["gain"], unit)]
+        signs = np.sign(x[:, 0, 0])
+        if len(x) > 1 and (signs == signs[0]).all():  # 2 ** (1 - builds) by chance
+            found.append("the first element has the same sign in all builds: not every rotation is as likely")
+        return found
     if len(x) > 1 and np.array_equal(x[0], x[1]):
         return ["two seeds give the same numbers"]
     return statistics.faults(kind, part, x, unit)

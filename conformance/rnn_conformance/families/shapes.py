@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from rnn_fixtures.case import Case
 
+from rnn_conformance.adapters.base import Unsupported
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import calls
-from rnn_conformance.families.outcome import Outcome
-from rnn_conformance.verdict import Verdict
+from rnn_conformance.families.outcome import Outcome, checked
+from rnn_conformance.families.rejects import compare_lengths
+from rnn_conformance.verdict import Verdict, named
 
 
 def run(case: Case, bench: Bench) -> Outcome:
     """Ask for static shapes and weights' shapes where an input is declared, then make the calls."""
+    if "lengths" in case.detail:
+        return _lengths(case, bench)
     if "declared" not in case.detail:
         return calls.run(case, bench)
     model = bench.model(case)
@@ -29,6 +34,21 @@ def run(case: Case, bench: Bench) -> Outcome:
             message = f"{name} has shape {tuple(shape)}, expected {wanted} (WEIGHT-1)"
             return Outcome.of(Verdict("shape", message=message), model)
     return calls.run(case, bench)
+
+
+def _lengths(case: Case, bench: Bench) -> Outcome:
+    """With the mask that the lengths stand for; then with the lengths themselves, where the layer takes them (SHAPE-11)."""
+    outcome = calls.run(case, bench)
+    plain = not any(case.argument(name) for name in ("go_backwards", "time_major", "zero_output_for_mask"))
+    if outcome.verdict.verdict != "pass" or not (plain and case.argument("return_sequences")):
+        return outcome
+    model, lengths = bench.model(case), np.array(case.detail["lengths"], np.int64)
+    try:
+        found = named(["output"], checked(model.call_lengths(bench.array(case.calls[0].input), lengths)))
+    except Unsupported:
+        return outcome
+    verdict = found if isinstance(found, Verdict) else compare_lengths(case, bench, found["output"], lengths)
+    return outcome if verdict.verdict == "pass" else Outcome.of(verdict, model)
 
 
 def _spelled(shapes: Sequence[Sequence[int | None]]) -> str:

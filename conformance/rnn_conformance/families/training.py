@@ -9,7 +9,7 @@ from rnn_conformance.adapters.base import Model
 from rnn_conformance.bench import Bench
 from rnn_conformance.families.calls import time_axis
 from rnn_conformance.families.outcome import Outcome, ProtocolError, checked
-from rnn_conformance.verdict import Verdict, compare
+from rnn_conformance.verdict import Verdict, compare, named
 
 
 def run(case: Case, bench: Bench) -> Outcome:
@@ -31,8 +31,10 @@ def gradients(case: Case, bench: Bench) -> Outcome:
 
 
 def _compared(
-    case: Case, bench: Bench, model: Model, actual: dict[str, np.ndarray], fault: str | None
+    case: Case, bench: Bench, model: Model, actual: dict[str, np.ndarray] | Verdict, fault: str | None
 ) -> Outcome:
+    if isinstance(actual, Verdict):
+        return Outcome.of(actual, model)
     expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
     if set(actual) != set(expected):
         message = f"returned {', '.join(sorted(actual))}, expected {', '.join(sorted(expected))}"
@@ -44,7 +46,7 @@ def _compared(
     return Outcome.of(compare(expected, ordered, bench.dtype, axes), model, list(ordered.values()))
 
 
-Found = tuple[Model, dict[str, np.ndarray], str | None]
+Found = tuple[Model, dict[str, np.ndarray] | Verdict, str | None]
 
 
 def _gradients(case: Case, bench: Bench) -> Found:
@@ -54,7 +56,10 @@ def _gradients(case: Case, bench: Bench) -> Found:
     found = model.gradients(**bench.call_arguments(call), cotangents=cotangents)
     shown = [name.removeprefix("cotangent ") for name in case.arrays if name.startswith("cotangent")]
     states = [f"gradient initial {name}" for name in ("h", "c")[: len(found.initial_state)]]
-    actual = dict(zip(shown, checked(found.outputs), strict=True)) | {"gradient input": found.inputs}
+    returned = named(shown, checked(found.outputs))
+    if isinstance(returned, Verdict):
+        return model, returned, None
+    actual = returned | {"gradient input": found.inputs}
     actual |= dict(zip(states, found.initial_state, strict=True))
     actual |= {f"gradient {name}": array for name, array in found.weights.items()}
     return model, actual | ({"losses": found.losses} if found.losses.size else {}), None
@@ -79,6 +84,6 @@ def _predict(case: Case, bench: Bench) -> Found:
     model = bench.model(case)
     detail = case.detail
     outputs, batches = model.predict(bench.array(case.calls[0].input), detail["batch_size"])
-    actual = dict(zip(case.calls[0].expected, checked(outputs), strict=False))
+    actual = named(case.calls[0].expected, checked(outputs))
     wrong = batches != detail["batches"]
     return model, actual, f"{batches} batches, expected {detail['batches']} (FIT-5)" if wrong else None

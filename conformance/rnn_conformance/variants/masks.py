@@ -66,7 +66,12 @@ class Loop:
 def _loop(
     name: str, clause: str, summary: str, layers: tuple[str, ...] = ("LSTM", "GRU"), **switches: bool
 ) -> Variant:
-    return Variant(name, clause, "mask", summary, layers, functions={"recurrence.scan": Loop(**switches)})
+    # A kernel with such a fault sees what masked steps hold.
+    functions = {
+        "recurrence.scan": Loop(**switches),
+        "recurrence.without_masked": lambda inputs, mask: inputs,
+    }
+    return Variant(name, clause, "mask", summary, layers, functions=functions)
 
 
 def _mask(change: Callable[[np.ndarray, LayerSpec], np.ndarray | None]) -> Callable[[Any, LayerSpec], None]:
