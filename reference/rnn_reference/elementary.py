@@ -50,7 +50,7 @@ def sigmoid(x: Any) -> Any:
     if x.dtype == object:
         return 1 / (1 + np.exp(-x))
     decay = np.exp(-np.absolute(x))
-    return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay))
+    return np.maximum(decay, x >= 0) / (1 + decay)  # 1 or decay above: decay is at most 1
 
 
 def erf(x: Any) -> Any:

@@ -107,6 +107,14 @@ class NoisyArray(NDArrayOperatorsMixin):
             self.value.reshape(shape), self.deviations.reshape(self.source.samples, *shape), self.source
         )
 
+    def swapaxes(self, first: int, second: int) -> NoisyArray:
+        ndim = self.value.ndim
+        deviations = self.deviations.swapaxes(first % ndim + 1, second % ndim + 1)
+        return NoisyArray(self.value.swapaxes(first, second), deviations, self.source)
+
+    def __iadd__(self, other: Any) -> NoisyArray:
+        return self + other  # the mixin's wants an array to write to
+
     @property
     def T(self) -> NoisyArray:  # noqa: N802 - NumPy's name
         return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source)
@@ -223,22 +231,19 @@ def _divide(a: Any, b: Any) -> NoisyArray:
 
 
 def _matmul(a: Any, b: Any) -> NoisyArray:
-    """Product with a matrix: one rounding per term and one per partial sum; either operand may be exact."""
-    owner: NoisyArray = a if isinstance(a, NoisyArray) else b
-    x, y = getattr(a, "value", a), getattr(b, "value", b)
-    terms = x[..., :, None] * y
+    """Product with a matrix, or one for each gate: a rounding per term and per partial sum; either operand may be exact."""
+    owner, (x, dx, y, dy) = _operands(a, b)
+    terms = x[..., :, None] * y[..., None, :, :]
     partial = np.cumsum(terms, axis=-2)
     squares = np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2)
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         squares = squares + (SECOND_ORDER * a.sensitivity) ** 2 @ b.sensitivity**2
-    error = np.sqrt(squares)
     carried: Any = 0.0
     if isinstance(a, NoisyArray):
-        carried = a.deviations @ y
+        carried = dx @ y
     if isinstance(b, NoisyArray):
-        rows = x.reshape(-1, x.shape[-1])
-        carried = carried + (rows @ b.deviations).reshape(-1, *x.shape[:-1], y.shape[-1])
-    return owner._result(x @ y, carried, error)
+        carried = carried + x @ dy
+    return owner._result(x @ y, carried, np.sqrt(squares))
 
 
 def _negative(a: NoisyArray) -> NoisyArray:
@@ -293,15 +298,6 @@ def _stack(arrays: Sequence[NoisyArray], axis: int = 0) -> NoisyArray:
     )
 
 
-def _concatenate(arrays: Sequence[NoisyArray], axis: int) -> NoisyArray:
-    assert axis == -1
-    return NoisyArray(
-        np.concatenate([a.value for a in arrays], axis=-1),
-        np.concatenate([a.deviations for a in arrays], axis=-1),
-        arrays[0].source,
-    )
-
-
 def _zeros_like(a: NoisyArray) -> NoisyArray:
     return a.source.lift(np.zeros_like(a.value))
 
@@ -324,6 +320,5 @@ _UFUNCS: dict[np.ufunc, Callable[..., NoisyArray]] = {
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., NoisyArray]] = {
     np.where: _where,
     np.stack: _stack,
-    np.concatenate: _concatenate,
     np.zeros_like: _zeros_like,
 }

@@ -1,7 +1,7 @@
 """The functional core: one time step of each layer, and the loop over time.
 
 Written once, from the equations of ``spec/equations.md`` and ``spec/masks.md``; runs over float arrays,
-object arrays of balls and noisy arrays. B batch, T time, F features, U units.
+object arrays of balls and noisy arrays. B batch, T time, F features, U units, n gates.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnn_reference.activations import Activation
+from rnn_reference.shapes import GATES
 
 Step = Callable[[Any, tuple[Any, ...], int], tuple[Any, ...]]
 
@@ -50,15 +51,21 @@ class Trajectory:
     states: tuple[Any, ...]
 
 
+def _by_gate(array: Any, gates: int) -> Any:
+    """The blocks of the last axis (WEIGHT-2, WEIGHT-3), one for each gate: [n, R, C] of [R, nC], [n, 1, C] of [nC]."""
+    return array.reshape(-1, gates, array.shape[-1] // gates).swapaxes(0, 1)
+
+
+def _product(x: Any, kernel: Any) -> Any:
+    with np.errstate(
+        invalid="ignore"
+    ):  # BLAS pads: 0 times infinity would warn of a NaN that is in no result
+        return x @ kernel
+
+
 def _recurrent_product(h: Any, recurrent_kernel: Any, dropout: np.ndarray | None) -> Any:
-    """``h`` [B, U] times the recurrent kernel, with a mask [B, U] of its own for each gate (DROP-4)."""
-    if dropout is None:
-        return h @ recurrent_kernel
-    units = h.shape[-1]
-    return np.concatenate(
-        [(h * mask) @ recurrent_kernel[:, k * units : (k + 1) * units] for k, mask in enumerate(dropout)],
-        axis=-1,
-    )
+    """``h`` [B, U] times each gate's kernel [n, U, U], with a mask [n, B, U] of its own for each gate (DROP-4)."""
+    return _product(h if dropout is None else h * dropout, recurrent_kernel)
 
 
 def lstm_step(
@@ -69,14 +76,13 @@ def lstm_step(
     recurrent_activation: Activation,
     dropout: np.ndarray | None = None,
 ) -> tuple[Any, Any]:
-    """LSTM-EQ-1 to LSTM-EQ-3: one step of ``projected`` [B, 4U] from (h, c) [B, U] to the next (h, c)."""
+    """LSTM-EQ-1 to LSTM-EQ-3: one step of ``projected`` [4, B, U] from (h, c) [B, U] to the next (h, c)."""
     h, c = states
-    units = h.shape[-1]
     z = projected + _recurrent_product(h, recurrent_kernel, dropout)
-    i = recurrent_activation(z[:, :units])
-    f = recurrent_activation(z[:, units : 2 * units])
-    candidate = activation(z[:, 2 * units : 3 * units])
-    o = recurrent_activation(z[:, 3 * units :])
+    i = recurrent_activation(z[0])
+    f = recurrent_activation(z[1])
+    candidate = activation(z[2])
+    o = recurrent_activation(z[3])
     c = f * c + i * candidate
     return o * activation(c), c
 
@@ -91,27 +97,23 @@ def gru_step(
     recurrent_activation: Activation,
     dropout: np.ndarray | None = None,
 ) -> tuple[Any]:
-    """GRU-EQ-1 to GRU-EQ-4: one step of ``projected`` [B, 3U] from (h,) [B, U] to the next (h,)."""
+    """GRU-EQ-1 to GRU-EQ-4: one step of ``projected`` [3, B, U] from (h,) [B, U] to the next (h,)."""
     (h,) = states
-    units = h.shape[-1]
-    gates = slice(None, 2 * units)
     if reset_after:
         recurrent = _recurrent_product(h, recurrent_kernel, dropout)
         if recurrent_bias is not None:
             recurrent = recurrent + recurrent_bias
     else:
-        recurrent = _recurrent_product(
-            h, recurrent_kernel[:, gates], None if dropout is None else dropout[:2]
-        )
-    zr = projected[:, gates] + recurrent[:, gates]
-    z = recurrent_activation(zr[:, :units])
-    r = recurrent_activation(zr[:, units:])
+        recurrent = _recurrent_product(h, recurrent_kernel[:2], None if dropout is None else dropout[:2])
+    zr = projected[:2] + recurrent[:2]
+    z = recurrent_activation(zr[0])
+    r = recurrent_activation(zr[1])
     if reset_after:
-        from_state = r * recurrent[:, 2 * units :]
+        from_state = r * recurrent[2]
     else:
         kept = h if dropout is None else h * dropout[2]
-        from_state = (r * kept) @ recurrent_kernel[:, 2 * units :]
-    candidate = activation(projected[:, 2 * units :] + from_state)
+        from_state = _product(r * kept, recurrent_kernel[2])
+    candidate = activation(projected[2] + from_state)
     return (z * h + (1 - z) * candidate,)
 
 
@@ -124,12 +126,12 @@ def scan(
     go_backwards: bool,
     zero_output_for_mask: bool,
 ) -> Trajectory:
-    """Loop ``step`` over time, holding state and output where ``mask`` [B, T] is false (MASK-1 to MASK-5)."""
-    length = projected.shape[1]
+    """Loop ``step`` over ``projected`` [T, n, B, U], holding state and output where ``mask`` [B, T] is false (MASK-1 to MASK-5)."""
+    length = projected.shape[0]
     outputs = []
     previous = zero = np.zeros_like(states[0])
     for number, t in enumerate(reversed(range(length)) if go_backwards else range(length)):
-        stepped = step(projected[:, t], states, number)
+        stepped = step(projected[t], states, number)
         if mask is None:
             states, output = stepped, stepped[0]
         else:
@@ -175,28 +177,22 @@ def forward(
     """
     if mask is not None:
         inputs = without_masked(inputs, mask)
-    recurrent_kernel = weights["recurrent_kernel"]
+    gates = GATES[layer]
+    recurrent_kernel = _by_gate(weights["recurrent_kernel"], gates)
     bias = weights.get("bias")
     recurrent_bias = None
     if layer == "GRU" and reset_after and bias is not None:
-        bias, recurrent_bias = bias[0], bias[1]
-    if dropout is None:
-        projected = inputs @ weights["kernel"]  # all steps in one product
-    else:
+        bias, recurrent_bias = bias[0], _by_gate(bias[1], gates)
+    seen = inputs.swapaxes(0, 1)[:, None]  # by each gate: [T, 1, B, F], or [T, n, B, F] with dropout
+    if dropout is not None:
         masks = dropout.inputs[:, ::-1] if go_backwards else dropout.inputs
-        blocks = np.split(np.arange(weights["kernel"].shape[1]), len(masks))
-        projected = np.concatenate(
-            [
-                (inputs * mask.swapaxes(0, 1)) @ weights["kernel"][:, block[0] : block[-1] + 1]
-                for mask, block in zip(masks, blocks, strict=True)
-            ],
-            axis=-1,
-        )
+        seen = seen * masks.swapaxes(0, 1)
+    kernel = _by_gate(weights["kernel"], gates)
+    projected = _product(seen, kernel)  # [T, n, B, U]: what a step needs of a gate is contiguous
     if bias is not None:
-        projected = projected + bias
+        projected += _by_gate(bias, gates)  # in place: another array of this size costs more than the sum
     if initial_state is None:
-        units = recurrent_kernel.shape[0]
-        zero = np.zeros_like(projected[:, 0, :units])
+        zero = np.zeros_like(projected[0, 0])
         initial_state = (zero, zero) if layer == "LSTM" else (zero,)
 
     def step(x: Any, states: tuple[Any, ...], number: int) -> tuple[Any, ...]:

@@ -48,6 +48,9 @@ class Taped(NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype[Any]:
         return self.value.dtype
 
+    def __iadd__(self, other: Any) -> Taped:
+        return self + other  # a new array: what is recorded must not change
+
     @property
     def T(self) -> Taped:  # noqa: N802 - NumPy's name
         return Taped(self.value.T, self.tape, lambda g: [(self, EVERYWHERE, g.T)])
@@ -57,6 +60,13 @@ class Taped(NDArrayOperatorsMixin):
             self.value.reshape(*shape),
             self.tape,
             lambda g: [(self, EVERYWHERE, g.reshape(*self.shape))],
+        )
+
+    def swapaxes(self, first: int, second: int) -> Taped:
+        return Taped(
+            self.value.swapaxes(first, second),
+            self.tape,
+            lambda g: [(self, EVERYWHERE, g.swapaxes(first, second))],
         )
 
     def __getitem__(self, key: Any) -> Taped:
@@ -163,6 +173,8 @@ def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The adjoint of an operand that was broadcast: summed over the axes along which it was repeated."""
     if g.shape == shape:
         return g
+    if len(shape) == 3 and shape[1] == 1:  # each gate's bias [n, 1, U]
+        return el.rows_sum(_beside(g)).reshape(*shape)
     if len(shape) == len(g.shape) and shape[-1] == 1:
         return _unbroadcast(el.unit_sum(g), shape)
     if len(shape) == len(g.shape) and shape[0] == 1:  # [1, n] repeated along the first axis
@@ -207,13 +219,28 @@ def _divide(a: Any, b: Any) -> Taped:
     return _operation(quotient, (a, lambda g: g / y), (b, lambda g: -(g * quotient) / y))
 
 
+def _beside(array: Any) -> Any:
+    """The gates' blocks [..., n, R, C] side by side, [..., R, nC] with the rows in one axis."""
+    gates, _, columns = array.shape[-3:]
+    return array.swapaxes(-3, -2).reshape(-1, gates * columns)
+
+
 def _matmul(a: Any, b: Any) -> Taped:
+    """Product with a matrix, or with one for each gate, whose adjoints are then products with all of them side by side."""
     x, y = _value(a), _value(b)
+    by_gate = len(y.shape) == 3
+
+    def to_a(g: Any) -> Any:
+        return (_beside(g) @ _beside(y).T).reshape(*x.shape) if by_gate else g @ y.T
 
     def to_b(g: Any) -> Any:
-        return x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+        rows = x.reshape(-1, x.shape[-1])
+        if not by_gate:
+            return rows.T @ g.reshape(-1, g.shape[-1])
+        gates, width, units = y.shape
+        return (rows.T @ _beside(g)).reshape(width, gates, units).swapaxes(0, 1)
 
-    return _operation(x @ y, (a, lambda g: g @ y.T), (b, to_b))
+    return _operation(x @ y, (a, to_a), (b, to_b))
 
 
 def _negative(a: Taped) -> Taped:

@@ -155,3 +155,24 @@ def test_dtype_is_kept(dtype: Any, activation: str) -> None:  # SHAPE-7
     layer = GRU(2, activation=activation, dtype=dtype, return_state=True)
     layer.set_weights([np.full(s, 0.25) for s in [(3, 6), (2, 6), (2, 6)]])
     assert {a.dtype for a in layer(np.ones((1, 2, 3)))} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_callable_sees_one_gate(kind: type[Any]) -> None:  # ACT-1
+    seen = set()
+
+    def note(x: Any) -> Any:
+        seen.add(x.shape)
+        return x
+
+    ready(kind, activation=note, recurrent_activation=note)(np.ones((5, 4, 3)))
+    assert seen == {(5, 2)}
+
+
+@pytest.mark.parametrize("units", [1, 2, 4, 7, 16])
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_infinite_input_saturates_without_a_warning(kind: type[Any], units: int) -> None:  # PREC-6
+    inputs = np.ones((3, 4, 3), np.float32)
+    inputs[1, 2, 0] = np.inf
+    output = ready(kind, units, dtype=np.float32, return_sequences=True)(inputs)
+    assert np.isfinite(output).all()

@@ -33,6 +33,18 @@ def test_activation(name: str) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_sigmoid_keeps_its_relative_accuracy_to_both_ends(dtype: type[Any]) -> None:  # ACT-SIGMOID
+    limits = np.finfo(dtype)
+    x = np.linspace(math.log(float(limits.tiny)), -math.log(float(limits.tiny)), 2001).astype(dtype)
+    got = ACTIVATIONS["sigmoid"](x)
+    assert got.dtype == dtype
+    expected = [naive.activate("sigmoid", [float(v)])[0] for v in x]
+    np.testing.assert_allclose(got.astype(float), expected, rtol=4 * limits.eps)
+    ends = ACTIVATIONS["sigmoid"](np.array([-np.inf, limits.min, limits.max, np.inf, np.nan], dtype))
+    np.testing.assert_array_equal(ends, [0, 0, 1, 1, np.nan])
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -83,6 +83,16 @@ def test_dot_product_is_charged_terms_and_partial_sums() -> None:
     assert product.sensitivity == pytest.approx(np.sqrt([[9 + 4 + 9 + 1]]))
 
 
+def test_products_with_each_gates_matrix_are_charged_alone() -> None:
+    x = source().lift(np.array([[1.0, 2.0]])) + 1
+    both = np.array([[[3.0], [-1.0]], [[0.5], [4.0]]])
+    alone = [(x @ matrix).sensitivity for matrix in both]
+    assert (x @ both).sensitivity == pytest.approx(np.array(alone), rel=0.05)
+    kernels = x.source.lift(both) * 3
+    alone = [(x @ kernels[k]).sensitivity for k in range(2)]
+    assert (x @ kernels).sensitivity == pytest.approx(np.array(alone), rel=0.05)
+
+
 def test_functions_strict_and_not() -> None:
     x = np.array([0.5])
     y = np.tanh(0.5)

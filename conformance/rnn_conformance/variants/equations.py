@@ -23,10 +23,9 @@ def _lstm_with(combine: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[A
         projected: Any, states: Any, kernel: Any, activation: Any, recurrent: Any, dropout: Any = None
     ) -> Any:
         h, c = states
-        units = h.shape[-1]
         z = projected + recurrence._recurrent_product(h, kernel, dropout)
-        i, f, o = (recurrent(z[:, k * units : (k + 1) * units]) for k in (0, 1, 3))
-        return combine(i, f, o, z[:, 2 * units : 3 * units], c, activation)
+        i, f, o = (recurrent(z[k]) for k in (0, 1, 3))
+        return combine(i, f, o, z[2], c, activation)
 
     return step
 

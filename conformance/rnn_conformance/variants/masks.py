@@ -37,13 +37,13 @@ class Loop:
         go_backwards: bool,
         zero_output_for_mask: bool,
     ) -> Trajectory:
-        length = projected.shape[1]
+        length = projected.shape[0]
         zero_output = zero_output_for_mask and self.zero
         outputs = []
         zero = np.zeros_like(states[0])
         previous = states[0] if self.start_from_state else zero
         for number, t in enumerate(reversed(range(length)) if go_backwards else range(length)):
-            stepped = step(projected[:, t], states, number)
+            stepped = step(projected[t], states, number)
             if mask is None:
                 states, output = stepped, stepped[0]
             else:
