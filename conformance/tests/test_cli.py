@@ -82,6 +82,18 @@ def test_every_command_has_help(command: str) -> None:
         (["shapes", "LSTM", "--units", "0", "--features", "3"], 2, "--units"),
         (["shapes", "LSTM", "--units", "2", "--features", "3", "--batch", "²"], 2, "--batch"),
         (["run", "--tier", "smoke", "--out", "/proc/nowhere"], 2, "/proc/nowhere"),
+        (["fixtures", "export", "--out", "{tmp}/x"], 2, "Missing option '--form'"),
+        (["fixtures", "export", "--form", "npz", "--out", "{tmp}/x", "--tier", "full"], 2, "tier 'full'"),
+        (
+            ["fixtures", "export", "--form", "npz", "--out", "{tmp}/x", "--select", "mask=nothing"],
+            5,
+            "no case of tier core matches",
+        ),
+        (
+            "fixtures export --form json --out {tmp}/x --select dtype_policy=mixed_float16 --dtype float32".split(),
+            5,
+            "no case that is selected can be compared in float32",
+        ),
         (["frobnicate"], 2, "No such command"),
     ],
 )
@@ -160,6 +172,43 @@ def test_show(results: Path) -> None:
     pretty = cli("show", case, "--format", "pretty").stdout
     assert "MASK-3: output is repeated" in pretty
     assert "its sensitivity S" in pretty
+
+
+def test_export(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def export(form: str, selection: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return cli("fixtures", "export", "--form", form, "--out", str(out), "--select", selection, *more)
+
+    done = export("json", "MASK-6", "--tier", "smoke")
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, "MB in" in done.stderr) == ("", True)
+    index = json.loads((out / "index.json").read_bytes())
+    listed = json.loads(cli("cases", "--tier", "smoke", "--select", "MASK-6").stdout)["cases"]
+    assert [test["id"] for test in index["tests"]] == [case["id"] for case in listed]
+    assert index["complete"]
+    done = export("npz", "id=lstm/forward/defaults")
+    assert done.returncode == 0, done.stderr
+    (name,) = json.loads((out / "index.json").read_bytes())["entries"]
+    assert {path.name for path in out.iterdir()} == {name, "index.json"}  # the earlier export is gone
+    (out / "index.json").unlink()
+    refused = export("npz", "id=lstm/forward/defaults")
+    assert refused.returncode == 2
+    assert "is not empty and holds no earlier export" in refused.stderr
+    assert (out / name).exists()
+
+
+def test_export_to_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    command = ["fixtures", "export", "--form", "onnx", "--out", str(tmp_path), "--tier", "smoke", "--select"]
+    done = cli(*command, "forward and (mask=right or mask=none)", "--dtype", "float64")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be expressed, see not-expressible.json" in done.stderr
+    assert json.loads((tmp_path / "index.json").read_bytes())["dtype"] == "float64"
+    assert (cli(*command, "rejects").returncode, cli(*command, "gru", "--dtype", "bfloat16").returncode) == (
+        5,
+        2,
+    )
 
 
 def test_cases_and_coverage() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-from rnn_reference import layouts
+from rnn_reference import layouts, onnx_operators
 from rnn_reference.shapes import weight_shapes
 
 from rnn_conformance.adapters.base import (
@@ -29,22 +29,6 @@ from rnn_conformance.adapters.base import (
 from rnn_conformance.composition import Carrying, PredictingInBatches, pack, select_outputs, static_views
 
 OPSET, IR_VERSION = 14, 8
-# The operator's function list: specification name to ONNX name, alpha, beta.
-ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
-    "celu": ("Elu", 1.0, None),  # equal at alpha = 1 (ACT-CELU)
-    "elu": ("Elu", 1.0, None),
-    "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
-    "hard_sigmoid_keras2": ("HardSigmoid", 0.2, 0.5),
-    "leaky_relu": ("LeakyRelu", 0.2, None),
-    "linear": ("Affine", 1.0, 0.0),
-    "none": ("Affine", 1.0, 0.0),
-    "relu": ("Relu", None, None),
-    "sigmoid": ("Sigmoid", None, None),
-    "softplus": ("Softplus", None, None),
-    "softsign": ("Softsign", None, None),
-    "sparse_sigmoid": ("HardSigmoid", 0.5, 0.5),
-    "tanh": ("Tanh", None, None),
-}
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
@@ -76,7 +60,11 @@ class OnnxRuntimeAdapter(Adapter):
         if a.get("stateful"):
             return Carrying(self.build, spec)
         for name in ("activation", "recurrent_activation"):
-            require(a[name] in ACTIVATIONS, f"ONNX LSTM and GRU have no activation {a[name]}", "ACT-1")
+            require(
+                a[name] in onnx_operators.ACTIVATIONS,
+                f"ONNX LSTM and GRU have no activation {a[name]}",
+                "ACT-1",
+            )
         require(spec.seed is None, "ONNX operators take their weights as inputs: none are made", "INIT-1")
         refuse_keras_only(spec, "ONNX LSTM and GRU")
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
@@ -94,20 +82,9 @@ class OnnxRuntimeAdapter(Adapter):
 
 def _attributes(spec: LayerSpec) -> dict[str, Any]:
     """The operator's attributes, but for the direction."""
-    a, lstm = spec.arguments, spec.layer == "LSTM"
-    attributes: dict[str, Any] = {"hidden_size": spec.units}
-    if not lstm:
-        attributes["linear_before_reset"] = int(spec.reset_after)
-    gate, cell = a["recurrent_activation"], a["activation"]
-    functions = [ACTIVATIONS[name] for name in ((gate, cell, cell) if lstm else (gate, cell))]
-    if (gate, cell) != ("sigmoid", "tanh"):
-        attributes["activations"] = [name for name, _, _ in functions]
-        # Parameters are consumed in order by the functions that take them.
-        alphas = [alpha for _, alpha, _ in functions if alpha is not None]
-        betas = [beta for _, _, beta in functions if beta is not None]
-        attributes |= {"activation_alpha": alphas} if alphas else {}
-        attributes |= {"activation_beta": betas} if betas else {}
-    return attributes
+    return onnx_operators.attributes(
+        spec.layer, dict(spec.arguments) | {"reset_after": spec.reset_after}, spec.units
+    )
 
 
 class _OnnxModel(PredictingInBatches):

@@ -1,4 +1,4 @@
-"""``rnn-conformance fixtures extend|generate|verify|lint``."""
+"""``rnn-conformance fixtures extend|generate|verify|lint|export``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
+from rnn_fixtures.case import DTYPES, Case
+from rnn_fixtures.export.contents import Export, ExportError
 from rnn_fixtures.locations import DATA, SPEC
 from rnn_fixtures.store import Store, differences, write
 
-from rnn_conformance.errors import ConfigurationError, Exit
+from rnn_conformance import __version__
+from rnn_conformance.cli.common import data_option, open_store, select_option, selected_cases, tier_option
+from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
 
 
 @click.group("fixtures")
 def command() -> None:
-    """Extend, generate, verify and lint the golden data."""
+    """Extend, generate, verify, lint and export the golden data."""
 
 
 def _compute() -> dict[str, bytes]:
@@ -104,3 +108,69 @@ def lint_command(data: Path) -> int:
         click.echo(f"{case_id}: {fault}")
     click.echo(f"{len(faults)} faults", err=True)
     return Exit.UNEXPECTED if faults else Exit.EXPECTED
+
+
+@command.command("export")
+@click.option("--form", type=click.Choice(["onnx", "json", "npz"]), required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder to write: empty, or one that holds an earlier export, which is replaced.",
+)
+@tier_option
+@select_option
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=None,
+    help="Only cases that can be compared in it. Of the form onnx also the models' dtype (default: float32); "
+    "json and npz hold numbers that serve all.",
+)
+@data_option
+def export_command(
+    form: str, out: Path, tier: str, selection: str, dtype: str | None, data: Path | None
+) -> None:
+    """Write golden data as stand-alone vectors for other test suites.
+
+    \b
+    json  one file a layer and family: tests, and each array once
+    npz   one file a case
+    onnx  folders of ONNX's backend tests (needs the package onnx), each graph and data once;
+          what LSTM and GRU operators cannot express is listed in not-expressible.json
+
+    index.json says which file holds which case.
+    """
+    from rnn_fixtures.export import folder
+
+    store = open_store(data)
+    cases = selected_cases(store, tier, selection)
+    if dtype is not None and form != "onnx":
+        cases = [case for case in cases if dtype in case.dtypes]
+        if not cases:
+            raise NothingSelected(f"no case that is selected can be compared in {dtype}")
+    provenance = {"generatorVersion": __version__, "fixtures": store.digest}
+    try:
+        content = _exported(form, cases, store, dtype, provenance)
+        files, size = folder.save(out, content, provenance)
+    except ExportError as error:
+        raise ConfigurationError(str(error)) from error
+    left = content.more.get("notExpressible")
+    more = f"; {left} cases cannot be expressed, see not-expressible.json" if left else ""
+    click.echo(f"{len(content.tests)} cases in {files} files, {size / 1e6:.1f} MB in {out}{more}", err=True)
+
+
+def _exported(
+    form: str, cases: list[Case], store: Store, dtype: str | None, provenance: dict[str, str]
+) -> Export:
+    from rnn_fixtures.export import json, npz, onnx
+
+    match form:
+        case "json":
+            return json.export(cases, store, provenance)
+        case "npz":
+            return npz.export(cases, store)
+    content = onnx.export(cases, store, dtype or "float32", __version__)
+    if not content.tests:
+        raise NothingSelected(f"LSTM and GRU operators express none of the {len(cases)} selected cases")
+    return content

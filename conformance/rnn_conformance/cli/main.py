@@ -19,7 +19,7 @@ COMMANDS = {
     "shapes": "Input, output, state and weight shapes in every framework.",
     "report": "Build the report of one or more results directories.",
     "merge": "Join the results of several directories.",
-    "fixtures": "Extend, generate, verify and lint the golden data.",
+    "fixtures": "Extend, generate, verify, lint and export the golden data.",
     "arguments": "Every argument: clauses, golden cases, verdicts of each run.",
     "coverage": "Count the combinations of arguments that a tier covers.",
     "mutants": "Run every variant against a tier: the mutation score, and survivors.",
