@@ -1,6 +1,6 @@
 """The suite's own speed, as ratios within one run: times drift with the machine, ratios do not.
 
-    python benchmarks/bench.py [--adapter NAME]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/bench.py [--adapter NAME]
 
 Prints medians of several repetitions and their ratio to the line they are measured against.
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import rnn_reference
@@ -24,6 +25,7 @@ from rnn_fixtures.domain import domain
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.problem import draw_problem
 from rnn_fixtures.store import Store
+from rnn_reference import layouts
 from rnn_reference.noisy import NoiseSource
 
 
@@ -36,6 +38,12 @@ def median(action: Callable[[], object], repetitions: int = 5) -> float:
         action()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def medians(actions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each action, taken in turn: what slows the machine meanwhile slows all of them."""
+    rounds = [{name: median(action, 1) for name, action in actions.items()} for _ in range(repetitions)]
+    return {name: statistics.median(times[name] for times in rounds) for name in actions}
 
 
 def show(title: str, lines: dict[str, float]) -> None:
@@ -71,6 +79,59 @@ def arithmetics() -> None:
             "balls, proved to round correctly": median(lambda: balls.certified(over_balls)),
         },
     )
+
+
+def float_layers(length: int = 100, batch: int = 32, features: int = 64, units: int = 128) -> None:
+    """A layer in float32 against its matrix products, which nothing in NumPy can do without, and ONNX's reference."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((batch, length, features)).astype(np.float32)
+    h = rng.standard_normal((batch, units)).astype(np.float32)
+
+    def products(kernel: np.ndarray, recurrent_kernel: np.ndarray) -> None:
+        inputs @ kernel
+        for _ in range(length):
+            h @ recurrent_kernel
+
+    for kind in (rnn_reference.LSTM, rnn_reference.GRU):
+        layer = kind(units, return_sequences=True, input_shape=inputs.shape[1:])
+        shapes = layer.weight_shapes
+        weights = {k: (rng.standard_normal(s) / 10).astype(np.float32) for k, s in shapes.items()}
+        layer.set_weights(list(weights.values()))
+        actions: dict[str, Callable[[], object]] = {
+            "matrix products alone": partial(products, weights["kernel"], weights["recurrent_kernel"]),
+            "the reference": partial(layer, inputs),
+        }
+        evaluate = onnx_evaluator(layer.layer, weights)
+        if evaluate is None:
+            print("onnx is not installed: its reference evaluator is left out")
+        else:
+            time_major = np.ascontiguousarray(inputs.swapaxes(0, 1))
+            difference = evaluate(time_major)[:, 0].swapaxes(0, 1) - layer(inputs)
+            assert np.max(np.abs(difference)) < 1e-5
+            actions["onnx.reference.ReferenceEvaluator"] = partial(evaluate, time_major)
+        show(
+            f"{layer.layer} of B{batch} T{length} F{features} U{units}, float32",
+            medians(actions, 25),
+        )
+
+
+def onnx_evaluator(kind: str, weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The same layer by ONNX's reference evaluator, from an input [T, B, F] to [T, 1, B, U]; None without onnx."""
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+        from onnx.reference import ReferenceEvaluator
+    except ModuleNotFoundError:
+        return None
+    tensors = {k: np.ascontiguousarray(t) for k, t in layouts.to_onnx(kind, weights).items()}
+    attributes = {"linear_before_reset": 1} if kind == "GRU" else {}
+    node = helper.make_node(
+        kind, ["X", *tensors], ["Y"], hidden_size=weights["recurrent_kernel"].shape[0], **attributes
+    )
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "XY")
+    initializers = [numpy_helper.from_array(t, name) for name, t in tensors.items()]
+    graph = helper.make_graph([node], "layer", [x], [y], initializers)
+    evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)]))
+    return lambda inputs: evaluator.run(None, {"X": inputs})[0]
 
 
 def sharing_builds(adapter: str) -> None:
@@ -116,5 +177,6 @@ if __name__ == "__main__":
     parser.add_argument("--adapter", default="numpy")
     chosen = parser.parse_args()
     arithmetics()
+    float_layers()
     sharing_builds(chosen.adapter)
     start_up()
