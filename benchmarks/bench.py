@@ -40,6 +40,12 @@ def median(action: Callable[[], object], repetitions: int = 5) -> float:
     return statistics.median(times)
 
 
+def medians(actions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each action, taken in turn: what slows the machine meanwhile slows all of them."""
+    rounds = [{name: median(action, 1) for name, action in actions.items()} for _ in range(repetitions)]
+    return {name: statistics.median(times[name] for times in rounds) for name in actions}
+
+
 def show(title: str, lines: dict[str, float]) -> None:
     """Milliseconds, and the ratio to the first line."""
     first = next(iter(lines.values()))
@@ -105,7 +111,7 @@ def float_layers(length: int = 100, batch: int = 32, features: int = 64, units: 
             actions["onnx.reference.ReferenceEvaluator"] = partial(evaluate, time_major)
         show(
             f"{layer.layer} of B{batch} T{length} F{features} U{units}, float32",
-            {name: median(action, 25) for name, action in actions.items()},
+            medians(actions, 25),
         )
 
 

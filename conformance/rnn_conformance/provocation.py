@@ -88,9 +88,8 @@ def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = M
     Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases, or where too
     few are left to tell.
     """
-    shown = [case for case in passing if case.claims != ("zero_output_for_mask",)]  # zeros show nothing else
-    table = _Table([*failing, *shown])
-    bad = np.arange(len(failing) + len(shown)) < len(failing)
+    table = _Table([*failing, *passing])
+    bad = np.arange(len(failing) + len(passing)) < len(failing)
     left = bad.copy()
     found: list[Provocation] = []
     while left.any() and len(found) < most:
