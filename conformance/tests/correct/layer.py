@@ -206,6 +206,11 @@ class _Layer:
 
 def run(problem: Problem, dtype: str, choices: Choices) -> dict[str, np.ndarray]:
     """Outputs [B, T, U] in processing order, and final states, in the dtype."""
+    with np.errstate(all="ignore"):  # infinite and NaN inputs are part of the problems
+        return _run(problem, dtype, choices)
+
+
+def _run(problem: Problem, dtype: str, choices: Choices) -> dict[str, np.ndarray]:
     wanted = DTYPES[dtype]
     layer = _Layer(problem, choices, DTYPES[choices.inside or dtype])
     inputs = layer.lift(problem.inputs)
@@ -217,17 +222,16 @@ def run(problem: Problem, dtype: str, choices: Choices) -> dict[str, np.ndarray]
     states = [zero for _ in names] if given is None else [layer.lift(s) for s in given]
     output = zero
     outputs = []
-    with np.errstate(all="ignore"):
-        for t in range(length)[:: -1 if problem.go_backwards else 1]:
-            stepped = step(inputs[:, t], states)
-            if choices.inside and choices.states == "rounded":
-                stepped = [s.astype(wanted).astype(s.dtype) for s in stepped]
-            if problem.mask is None:
-                states, output = stepped, stepped[0]
-            else:
-                valid = problem.mask[:, t, None]
-                output = np.where(valid, stepped[0], zero if problem.zero_output_for_mask else output)
-                states = [np.where(valid, new, old) for new, old in zip(stepped, states, strict=True)]
-            outputs.append(output)
-        found = {"outputs": np.stack(outputs, axis=1), **dict(zip(names, states, strict=True))}
-        return {name: np.asarray(array).astype(wanted) for name, array in found.items()}
+    for t in range(length)[:: -1 if problem.go_backwards else 1]:
+        stepped = step(inputs[:, t], states)
+        if choices.inside and choices.states == "rounded":
+            stepped = [s.astype(wanted).astype(s.dtype) for s in stepped]
+        if problem.mask is None:
+            states, output = stepped, stepped[0]
+        else:
+            valid = problem.mask[:, t, None]
+            output = np.where(valid, stepped[0], zero if problem.zero_output_for_mask else output)
+            states = [np.where(valid, new, old) for new, old in zip(stepped, states, strict=True)]
+        outputs.append(output)
+    found = {"outputs": np.stack(outputs, axis=1), **dict(zip(names, states, strict=True))}
+    return {name: np.asarray(array).astype(wanted) for name, array in found.items()}

@@ -1,6 +1,6 @@
 """How far correct implementations are from the golden values: the kit of ``conformance/tests/correct`` against S (PREC-2).
 
-    python benchmarks/correct.py [--every N] [--large] [--computed] [--errors FILE]
+    python benchmarks/roundoff.py [--every N] [--large] [--computed] [--errors FILE]
 
 Prints, for each member and dtype, the largest z and where it occurs, the mean signed z times the root of the number of elements (an
 unbiased error gives about its rms) and the root mean square of z. ``--every 10`` takes each tenth problem; ``--large`` draws layers of up
