@@ -67,12 +67,21 @@ class NoiseSource:
 
 
 class NoisyArray(NDArrayOperatorsMixin):
-    """Value ``[...]`` and deviations ``[K, ...]`` in units of roundoff; see the module's text."""
+    """Value ``[...]`` and deviations ``[K, ...]`` in units of roundoff; see the module's text.
 
-    def __init__(self, value: np.ndarray, deviations: np.ndarray, source: NoiseSource) -> None:
+    Attributes
+    ----------
+    terms : int
+        How many products were added up to the value: their sum may as well start from what is added next.
+    """
+
+    def __init__(
+        self, value: np.ndarray, deviations: np.ndarray, source: NoiseSource, terms: int = 0
+    ) -> None:
         self.value = value
         self.deviations = deviations
         self.source = source
+        self.terms = terms
         if value.size:
             source.peak = max(source.peak, float(np.max(np.abs(value))))
 
@@ -91,31 +100,33 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> NoisyArray:
         keys = key if isinstance(key, tuple) else (key,)
-        return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source)
+        return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source, self.terms)
 
     def __setitem__(self, key: Any, item: Any) -> None:
         keys = key if isinstance(key, tuple) else (key,)
         if isinstance(item, NoisyArray):
             value, deviations = item.value, item.deviations
+            self.terms = max(self.terms, item.terms)
         else:
             value, deviations = np.asarray(item, np.float64), np.zeros(1)
         self.value[keys] = value
         self.deviations[(slice(None), *keys)] = deviations
 
     def reshape(self, *shape: int) -> NoisyArray:
-        return NoisyArray(
-            self.value.reshape(shape), self.deviations.reshape(self.source.samples, *shape), self.source
-        )
+        deviations = self.deviations.reshape(self.source.samples, *shape)
+        return NoisyArray(self.value.reshape(shape), deviations, self.source, self.terms)
 
     @property
     def T(self) -> NoisyArray:  # noqa: N802 - NumPy's name
-        return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source)
+        return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source, self.terms)
 
     # -- operations ----------------------------------------------------------------------------
 
-    def _result(self, value: np.ndarray, carried: np.ndarray, error: np.ndarray) -> NoisyArray:
+    def _result(
+        self, value: np.ndarray, carried: np.ndarray, error: np.ndarray, terms: int = 0
+    ) -> NoisyArray:
         fresh = self.source.signs(value.shape)
-        return NoisyArray(value, carried + error * fresh, self.source)
+        return NoisyArray(value, carried + error * fresh, self.source, terms)
 
     def _function(self, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
         relative = FUNCTION_ERROR * np.abs(value)
@@ -128,6 +139,15 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     def erf(self) -> NoisyArray:
         return self._function(el.erf(self.value), 2 / np.sqrt(np.pi) * np.exp(-(self.value**2)))
+
+    def blend(self, a: NoisyArray, b: NoisyArray) -> NoisyArray:
+        made = self * a + (1 - self) * b
+        # a + (1 - z) (b - a) rounds this difference, except where it is -a; all other forms round nothing that is not
+        # charged already (PREC-3).
+        difference = np.abs((1 - self.value) * (b.value - a.value))
+        rounded = ((self.value != 0) | (b.value != 0)) & (not self.source.strict)
+        # Strict or not, as many signs are drawn: the two sensitivities differ by what is charged alone.
+        return self._result(made.value, made.deviations, np.where(rounded, difference, 0.0))
 
     def maximum(self, other: Any) -> NoisyArray:
         return self._choose(other, np.greater_equal)
@@ -142,9 +162,9 @@ class NoisyArray(NDArrayOperatorsMixin):
         spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
         chosen = np.where(take, self.value, value)
         carried = np.where(take, self.deviations, deviations)
-        # Near the kink a correct implementation may land on the other side: the difference is charged as an
-        # error of its own, which no other deviation can cancel.
-        return self._result(chosen, carried, np.where(gap <= KINK_WIDTH * spread, spread, 0.0))
+        # Near the kink a correct implementation may land on the other side: how far 8 deviations at bfloat16's u reach
+        # there is charged as an error of its own, which no other deviation can cancel.
+        return self._result(chosen, carried, np.maximum(spread - gap / KINK_WIDTH, 0.0))
 
     def exceeds(self, other: Any) -> np.ndarray:
         """Where this is greater; how sure that is goes into the source's ``margin``."""
@@ -193,18 +213,31 @@ def _operands(a: Any, b: Any) -> tuple[NoisyArray, tuple[np.ndarray, ...]]:
     return owner, (*_parts(a, samples, ndim), *_parts(b, samples, ndim))
 
 
+def _sum_error(a: Any, b: Any, x: np.ndarray, y: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, int]:
+    """What adding commits, and of how many terms the sum is.
+
+    A sum of products may start from the other operand, or follow it in one longer sum: then each of its partial sums is larger
+    by that operand.
+    """
+    n, m = getattr(a, "terms", 0), getattr(b, "terms", 0)
+    if not n and not m:
+        return np.abs(total), 0
+    return np.sqrt(total**2 + n * y**2 + m * x**2), n + m
+
+
 def _add(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    return owner._result(x + y, dx + dy, np.abs(x + y))
+    error, terms = _sum_error(a, b, x, y, x + y)
+    return owner._result(x + y, dx + dy, error, terms)
 
 
 def _subtract(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    error = np.abs(x - y)
+    error, terms = _sum_error(a, b, x, y, x - y)
     if not owner.source.strict and not isinstance(a, NoisyArray) and np.all(x == 1):
         # A complement 1 - y may be distributed, z h + (1 - z) n = n + z (h - n): its error is then one of 1 (PREC-3).
         error = np.hypot(error, 1.0)
-    return owner._result(x - y, dx - dy, error)
+    return owner._result(x - y, dx - dy, error, terms)
 
 
 def _multiply(a: Any, b: Any) -> NoisyArray:
@@ -226,9 +259,9 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
     """Product with a matrix: one rounding per term and one per partial sum; either operand may be exact."""
     owner: NoisyArray = a if isinstance(a, NoisyArray) else b
     x, y = getattr(a, "value", a), getattr(b, "value", b)
-    terms = x[..., :, None] * y
-    partial = np.cumsum(terms, axis=-2)
-    squares = np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2)
+    total, terms, count = x @ y, x**2 @ y**2, x.shape[-1]
+    # The mean of the sum of the squares of n partial sums over all orders of the terms is (n + 1) (sum of squares + 2 total**2) / 6.
+    squares = terms + (count + 1) / 6 * (terms + 2 * total**2)
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         squares = squares + (SECOND_ORDER * a.sensitivity) ** 2 @ b.sensitivity**2
     error = np.sqrt(squares)
@@ -238,11 +271,11 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
     if isinstance(b, NoisyArray):
         rows = x.reshape(-1, x.shape[-1])
         carried = carried + (rows @ b.deviations).reshape(-1, *x.shape[:-1], y.shape[-1])
-    return owner._result(x @ y, carried, error)
+    return owner._result(total, carried, error, count)
 
 
 def _negative(a: NoisyArray) -> NoisyArray:
-    return NoisyArray(-a.value, -a.deviations, a.source)
+    return NoisyArray(-a.value, -a.deviations, a.source, a.terms)
 
 
 def _absolute(a: NoisyArray) -> NoisyArray:
@@ -299,6 +332,7 @@ def _concatenate(arrays: Sequence[NoisyArray], axis: int) -> NoisyArray:
         np.concatenate([a.value for a in arrays], axis=-1),
         np.concatenate([a.deviations for a in arrays], axis=-1),
         arrays[0].source,
+        max(a.terms for a in arrays),
     )
 
 

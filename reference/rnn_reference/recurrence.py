@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_reference import elementary as el
 from rnn_reference.activations import Activation
 
 Step = Callable[[Any, tuple[Any, ...], int], tuple[Any, ...]]
@@ -112,7 +113,7 @@ def gru_step(
         kept = h if dropout is None else h * dropout[2]
         from_state = (r * kept) @ recurrent_kernel[:, 2 * units :]
     candidate = activation(projected[:, 2 * units :] + from_state)
-    return (z * h + (1 - z) * candidate,)
+    return (el.blend(z, h, candidate),)
 
 
 def scan(
