@@ -18,6 +18,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rnn_reference import elementary as el
 
+Exact = Callable[..., np.ndarray]
+
 SAMPLES = 64
 # A kink is "near" when 8 deviations at bfloat16's u = 2**-8 may cross it (PREC-3).
 KINK_WIDTH = 8 * 2.0**-8
@@ -37,6 +39,8 @@ class NoiseSource:
         True: errors of functions and of complements 1 - x are relative only (S_strict); False: also absolute, of one u (S).
     samples : int
         Deviations K carried per element.
+    unit : float
+        0: deviations are passed on to first order. A roundoff: as far as that roundoff carries them.
 
     Attributes
     ----------
@@ -46,10 +50,11 @@ class NoiseSource:
         Largest magnitude of any intermediate value: says which dtypes would overflow.
     """
 
-    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES) -> None:
+    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES, unit: float = 0.0) -> None:
         self._bits = np.random.PCG64(seed)
         self.strict = strict
         self.samples = samples
+        self.unit = unit
         self.margin = float("inf")
         self.peak = 0.0
 
@@ -128,17 +133,25 @@ class NoisyArray(NDArrayOperatorsMixin):
         fresh = self.source.signs(value.shape)
         return NoisyArray(value, carried + error * fresh, self.source, terms)
 
-    def _function(self, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
+    def _carried(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """The deviations of ``value = function(self.value)`` that follow from the operand's."""
+        unit = self.source.unit
+        if not unit:
+            return slope * self.deviations
+        return (function(self.value + unit * self.deviations) - value) / unit
+
+    def _function(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
         relative = FUNCTION_ERROR * np.abs(value)
         error = relative if self.source.strict else np.hypot(relative, 1.0)
-        return self._result(value, slope * self.deviations, error)
+        return self._result(value, self._carried(function, value, slope), error)
 
     def sigmoid(self) -> NoisyArray:
         y = el.sigmoid(self.value)
-        return self._function(y, y * (1 - y))
+        return self._function(el.sigmoid, y, y * (1 - y))
 
     def erf(self) -> NoisyArray:
-        return self._function(el.erf(self.value), 2 / np.sqrt(np.pi) * np.exp(-(self.value**2)))
+        slope = 2 / np.sqrt(np.pi) * np.exp(-(self.value**2))
+        return self._function(el.erf, el.erf(self.value), slope)
 
     def blend(self, a: NoisyArray, b: NoisyArray) -> NoisyArray:
         made = self * a + (1 - self) * b
@@ -150,17 +163,20 @@ class NoisyArray(NDArrayOperatorsMixin):
         return self._result(made.value, made.deviations, np.where(rounded, difference, 0.0))
 
     def maximum(self, other: Any) -> NoisyArray:
-        return self._choose(other, np.greater_equal)
+        return self._choose(other, np.greater_equal, np.maximum)
 
     def minimum(self, other: Any) -> NoisyArray:
-        return self._choose(other, np.less_equal)
+        return self._choose(other, np.less_equal, np.minimum)
 
-    def _choose(self, other: Any, prefers_self: Callable[..., np.ndarray]) -> NoisyArray:
+    def _choose(self, other: Any, prefers_self: Exact, choice: Exact) -> NoisyArray:
         value, deviations = _parts(other, self.source.samples, self.value.ndim)
         take = prefers_self(self.value, value)
         gap = np.abs(self.value - value)
         spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
         chosen = np.where(take, self.value, value)
+        if unit := self.source.unit:
+            carried = choice(self.value + unit * self.deviations, value + unit * deviations)
+            return self._result(chosen, (carried - chosen) / unit, np.zeros_like(chosen))
         carried = np.where(take, self.deviations, deviations)
         # Near the kink a correct implementation may land on the other side: how far 8 deviations at bfloat16's u reach
         # there is charged as an error of its own, which no other deviation can cancel.
@@ -246,13 +262,14 @@ def _multiply(a: Any, b: Any) -> NoisyArray:
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         # All that is left where two saturated gates meet is the product of their errors.
         error = np.hypot(error, SECOND_ORDER * a.sensitivity * b.sensitivity)
-    return owner._result(x * y, dx * y + x * dy, error)
+    return owner._result(x * y, dx * y + x * dy + owner.source.unit * (dx * dy), error)
 
 
 def _divide(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
     quotient = x / y
-    return owner._result(quotient, (dx - quotient * dy) / y, np.abs(quotient))
+    carried = (dx - quotient * dy) / (y + owner.source.unit * dy)
+    return owner._result(quotient, carried, np.abs(quotient))
 
 
 def _matmul(a: Any, b: Any) -> NoisyArray:
@@ -271,6 +288,9 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
     if isinstance(b, NoisyArray):
         rows = x.reshape(-1, x.shape[-1])
         carried = carried + (rows @ b.deviations).reshape(-1, *x.shape[:-1], y.shape[-1])
+        if isinstance(a, NoisyArray) and (unit := owner.source.unit):
+            both = a.deviations.reshape(owner.source.samples, *rows.shape) @ b.deviations
+            carried = carried + unit * both.reshape(-1, *x.shape[:-1], y.shape[-1])
     return owner._result(total, carried, error, count)
 
 
@@ -279,34 +299,35 @@ def _negative(a: NoisyArray) -> NoisyArray:
 
 
 def _absolute(a: NoisyArray) -> NoisyArray:
-    return NoisyArray(np.abs(a.value), np.sign(a.value) * a.deviations, a.source)
+    y = np.abs(a.value)
+    return NoisyArray(y, a._carried(np.abs, y, np.sign(a.value)), a.source)
 
 
 def _sqrt(a: NoisyArray) -> NoisyArray:
     y = np.sqrt(a.value)
-    return a._result(y, a.deviations / (2 * y), y)  # correctly rounded everywhere
+    return a._result(y, a._carried(np.sqrt, y, 1 / (2 * y)), y)  # correctly rounded everywhere
 
 
 def _tanh(a: NoisyArray) -> NoisyArray:
     y = np.tanh(a.value)
-    return a._function(y, 1 - y * y)
+    return a._function(np.tanh, y, 1 - y * y)
 
 
 def _exp(a: NoisyArray) -> NoisyArray:
     y = np.exp(a.value)
-    return a._function(y, y)
+    return a._function(np.exp, y, y)
 
 
 def _expm1(a: NoisyArray) -> NoisyArray:
-    return a._function(np.expm1(a.value), np.exp(a.value))
+    return a._function(np.expm1, np.expm1(a.value), np.exp(a.value))
 
 
 def _log(a: NoisyArray) -> NoisyArray:
-    return a._function(np.log(a.value), 1 / a.value)
+    return a._function(np.log, np.log(a.value), 1 / a.value)
 
 
 def _log1p(a: NoisyArray) -> NoisyArray:
-    return a._function(np.log1p(a.value), 1 / (1 + a.value))
+    return a._function(np.log1p, np.log1p(a.value), 1 / (1 + a.value))
 
 
 def _where(condition: np.ndarray, a: NoisyArray, b: NoisyArray) -> NoisyArray:

@@ -150,6 +150,18 @@ def test_kink_counts_the_other_side_when_near() -> None:
     assert (half + 63).maximum(0.0).sensitivity == pytest.approx([np.hypot(64, 1) - 32], rel=0.01)
 
 
+def test_deviations_are_passed_on_as_far_as_a_roundoff_carries_them() -> None:
+    bent = NoiseSource(1, strict=True, unit=2.0**-8)
+    x, y = (bent.lift(np.array([1.0])) * 1.0 - 1.0 for _ in range(2))  # zero, off by 1 u
+    assert (x * y).sensitivity == pytest.approx([2.0**-8], rel=0.01)
+    assert (np.exp(x) - 1).sensitivity > 0
+    x.deviations[:] = 64.0
+    assert np.expm1(x).deviations.mean() == pytest.approx(np.expm1(0.25) * 256)
+    assert (1 / (x + 1)).deviations.mean() == pytest.approx((1 / 1.25 - 1) * 256, rel=0.02)
+    assert np.absolute(-x).deviations == pytest.approx(64)
+    assert x.minimum(0.125).deviations == pytest.approx(0.125 * 256)
+
+
 def test_discontinuity_is_reported_as_margin() -> None:
     noise = source()
     x = noise.lift(np.array([1.0])) * 0.75  # off by 0.75 u, and 0.25 away from the threshold
