@@ -186,3 +186,10 @@ def get(activation: str | Activation | None) -> Activation:
         known = ", ".join(sorted(ACTIVATIONS))
         raise ValueError(f"unknown activation {activation!r}; ACT clauses define: {known}")
     return ACTIVATIONS[activation]
+
+
+def canonical(activation: str | Activation | None) -> str:
+    """One name for each function: of several names the one that the alphabet has first."""
+    function = get(activation)
+    names = [name for name, own in ACTIVATIONS.items() if own is function]
+    return min(names) if names else getattr(function, "__name__", repr(function))

@@ -74,6 +74,11 @@ def minimum(a: Any, b: Any) -> Any:
     return _ball_minimum(a, b) if a.dtype == object else np.minimum(a, b)
 
 
+def blend(z: Any, a: Any, b: Any) -> Any:
+    """``z a + (1 - z) b``: what a GRU keeps and what it takes; noisy arrays are charged for every form of it."""
+    return z.blend(a, b) if hasattr(z, "blend") else z * a + (1 - z) * b
+
+
 def clip(x: Any, low: float, high: float) -> Any:
     """``x`` limited to [low, high]."""
     return minimum(maximum(x, low), high)

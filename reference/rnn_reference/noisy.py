@@ -18,6 +18,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rnn_reference import elementary as el
 
+Exact = Callable[..., np.ndarray]
+
 SAMPLES = 64
 # A kink is "near" when 8 deviations at bfloat16's u = 2**-8 may cross it (PREC-3).
 KINK_WIDTH = 8 * 2.0**-8
@@ -37,6 +39,8 @@ class NoiseSource:
         True: errors of functions and of complements 1 - x are relative only (S_strict); False: also absolute, of one u (S).
     samples : int
         Deviations K carried per element.
+    unit : float
+        0: deviations are passed on to first order. A roundoff: as far as that roundoff carries them.
 
     Attributes
     ----------
@@ -46,10 +50,11 @@ class NoiseSource:
         Largest magnitude of any intermediate value: says which dtypes would overflow.
     """
 
-    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES) -> None:
+    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES, unit: float = 0.0) -> None:
         self._bits = np.random.PCG64(seed)
         self.strict = strict
         self.samples = samples
+        self.unit = unit
         self.margin = float("inf")
         self.peak = 0.0
 
@@ -67,12 +72,21 @@ class NoiseSource:
 
 
 class NoisyArray(NDArrayOperatorsMixin):
-    """Value ``[...]`` and deviations ``[K, ...]`` in units of roundoff; see the module's text."""
+    """Value ``[...]`` and deviations ``[K, ...]`` in units of roundoff; see the module's text.
 
-    def __init__(self, value: np.ndarray, deviations: np.ndarray, source: NoiseSource) -> None:
+    Attributes
+    ----------
+    terms : int
+        How many products were added up to the value: their sum may as well start from what is added next.
+    """
+
+    def __init__(
+        self, value: np.ndarray, deviations: np.ndarray, source: NoiseSource, terms: int = 0
+    ) -> None:
         self.value = value
         self.deviations = deviations
         self.source = source
+        self.terms = terms
         if value.size:
             source.peak = max(source.peak, float(np.max(np.abs(value))))
 
@@ -91,68 +105,90 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> NoisyArray:
         keys = key if isinstance(key, tuple) else (key,)
-        return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source)
+        return NoisyArray(self.value[key], self.deviations[(slice(None), *keys)], self.source, self.terms)
 
     def __setitem__(self, key: Any, item: Any) -> None:
         keys = key if isinstance(key, tuple) else (key,)
         if isinstance(item, NoisyArray):
             value, deviations = item.value, item.deviations
+            self.terms = max(self.terms, item.terms)
         else:
             value, deviations = np.asarray(item, np.float64), np.zeros(1)
         self.value[keys] = value
         self.deviations[(slice(None), *keys)] = deviations
 
     def reshape(self, *shape: int) -> NoisyArray:
-        return NoisyArray(
-            self.value.reshape(shape), self.deviations.reshape(self.source.samples, *shape), self.source
-        )
+        deviations = self.deviations.reshape(self.source.samples, *shape)
+        return NoisyArray(self.value.reshape(shape), deviations, self.source, self.terms)
 
     def swapaxes(self, first: int, second: int) -> NoisyArray:
         ndim = self.value.ndim
         deviations = self.deviations.swapaxes(first % ndim + 1, second % ndim + 1)
-        return NoisyArray(self.value.swapaxes(first, second), deviations, self.source)
+        return NoisyArray(self.value.swapaxes(first, second), deviations, self.source, self.terms)
 
     def __iadd__(self, other: Any) -> NoisyArray:
         return self + other  # the mixin's wants an array to write to
 
     @property
     def T(self) -> NoisyArray:  # noqa: N802 - NumPy's name
-        return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source)
+        return NoisyArray(self.value.T, self.deviations.transpose(0, 2, 1), self.source, self.terms)
 
     # -- operations ----------------------------------------------------------------------------
 
-    def _result(self, value: np.ndarray, carried: np.ndarray, error: np.ndarray) -> NoisyArray:
+    def _result(
+        self, value: np.ndarray, carried: np.ndarray, error: np.ndarray, terms: int = 0
+    ) -> NoisyArray:
         fresh = self.source.signs(value.shape)
-        return NoisyArray(value, carried + error * fresh, self.source)
+        return NoisyArray(value, carried + error * fresh, self.source, terms)
 
-    def _function(self, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
+    def _carried(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """The deviations of ``value = function(self.value)`` that follow from the operand's."""
+        unit = self.source.unit
+        if not unit:
+            return slope * self.deviations
+        return (function(self.value + unit * self.deviations) - value) / unit
+
+    def _function(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
         relative = FUNCTION_ERROR * np.abs(value)
         error = relative if self.source.strict else np.hypot(relative, 1.0)
-        return self._result(value, slope * self.deviations, error)
+        return self._result(value, self._carried(function, value, slope), error)
 
     def sigmoid(self) -> NoisyArray:
         y = el.sigmoid(self.value)
-        return self._function(y, y * (1 - y))
+        return self._function(el.sigmoid, y, y * (1 - y))
 
     def erf(self) -> NoisyArray:
-        return self._function(el.erf(self.value), 2 / np.sqrt(np.pi) * np.exp(-(self.value**2)))
+        slope = 2 / np.sqrt(np.pi) * np.exp(-(self.value**2))
+        return self._function(el.erf, el.erf(self.value), slope)
+
+    def blend(self, a: NoisyArray, b: NoisyArray) -> NoisyArray:
+        made = self * a + (1 - self) * b
+        # a + (1 - z) (b - a) rounds this difference, except where it is -a; all other forms round nothing that is not
+        # charged already (PREC-3).
+        difference = np.abs((1 - self.value) * (b.value - a.value))
+        rounded = ((self.value != 0) | (b.value != 0)) & (not self.source.strict)
+        # Strict or not, as many signs are drawn: the two sensitivities differ by what is charged alone.
+        return self._result(made.value, made.deviations, np.where(rounded, difference, 0.0))
 
     def maximum(self, other: Any) -> NoisyArray:
-        return self._choose(other, np.greater_equal)
+        return self._choose(other, np.greater_equal, np.maximum)
 
     def minimum(self, other: Any) -> NoisyArray:
-        return self._choose(other, np.less_equal)
+        return self._choose(other, np.less_equal, np.minimum)
 
-    def _choose(self, other: Any, prefers_self: Callable[..., np.ndarray]) -> NoisyArray:
+    def _choose(self, other: Any, prefers_self: Exact, choice: Exact) -> NoisyArray:
         value, deviations = _parts(other, self.source.samples, self.value.ndim)
         take = prefers_self(self.value, value)
         gap = np.abs(self.value - value)
         spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
         chosen = np.where(take, self.value, value)
+        if unit := self.source.unit:
+            carried = choice(self.value + unit * self.deviations, value + unit * deviations)
+            return self._result(chosen, (carried - chosen) / unit, np.zeros_like(chosen))
         carried = np.where(take, self.deviations, deviations)
-        # Near the kink a correct implementation may land on the other side: the difference is charged as an
-        # error of its own, which no other deviation can cancel.
-        return self._result(chosen, carried, np.where(gap <= KINK_WIDTH * spread, spread, 0.0))
+        # Near the kink a correct implementation may land on the other side: how far 8 deviations at bfloat16's u reach
+        # there is charged as an error of its own, which no other deviation can cancel.
+        return self._result(chosen, carried, np.maximum(spread - gap / KINK_WIDTH, 0.0))
 
     def exceeds(self, other: Any) -> np.ndarray:
         """Where this is greater; how sure that is goes into the source's ``margin``."""
@@ -201,18 +237,31 @@ def _operands(a: Any, b: Any) -> tuple[NoisyArray, tuple[np.ndarray, ...]]:
     return owner, (*_parts(a, samples, ndim), *_parts(b, samples, ndim))
 
 
+def _sum_error(a: Any, b: Any, x: np.ndarray, y: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, int]:
+    """What adding commits, and of how many terms the sum is.
+
+    A sum of products may start from the other operand, or follow it in one longer sum: then each of its partial sums is larger
+    by that operand.
+    """
+    n, m = getattr(a, "terms", 0), getattr(b, "terms", 0)
+    if not n and not m:
+        return np.abs(total), 0
+    return np.sqrt(total**2 + n * y**2 + m * x**2), n + m
+
+
 def _add(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    return owner._result(x + y, dx + dy, np.abs(x + y))
+    error, terms = _sum_error(a, b, x, y, x + y)
+    return owner._result(x + y, dx + dy, error, terms)
 
 
 def _subtract(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
-    error = np.abs(x - y)
+    error, terms = _sum_error(a, b, x, y, x - y)
     if not owner.source.strict and not isinstance(a, NoisyArray) and np.all(x == 1):
         # A complement 1 - y may be distributed, z h + (1 - z) n = n + z (h - n): its error is then one of 1 (PREC-3).
         error = np.hypot(error, 1.0)
-    return owner._result(x - y, dx - dy, error)
+    return owner._result(x - y, dx - dy, error, terms)
 
 
 def _multiply(a: Any, b: Any) -> NoisyArray:
@@ -221,21 +270,22 @@ def _multiply(a: Any, b: Any) -> NoisyArray:
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         # All that is left where two saturated gates meet is the product of their errors.
         error = np.hypot(error, SECOND_ORDER * a.sensitivity * b.sensitivity)
-    return owner._result(x * y, dx * y + x * dy, error)
+    return owner._result(x * y, dx * y + x * dy + owner.source.unit * (dx * dy), error)
 
 
 def _divide(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
     quotient = x / y
-    return owner._result(quotient, (dx - quotient * dy) / y, np.abs(quotient))
+    carried = (dx - quotient * dy) / (y + owner.source.unit * dy)
+    return owner._result(quotient, carried, np.abs(quotient))
 
 
 def _matmul(a: Any, b: Any) -> NoisyArray:
     """Product with a matrix, or one for each gate: a rounding per term and per partial sum; either operand may be exact."""
     owner, (x, dx, y, dy) = _operands(a, b)
-    terms = x[..., :, None] * y[..., None, :, :]
-    partial = np.cumsum(terms, axis=-2)
-    squares = np.sum(terms**2, axis=-2) + np.sum(partial**2, axis=-2)
+    total, terms, count = x @ y, x**2 @ y**2, x.shape[-1]
+    # The mean of the sum of the squares of n partial sums over all orders of the terms is (n + 1) (sum of squares + 2 total**2) / 6.
+    squares = terms + (count + 1) / 6 * (terms + 2 * total**2)
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         squares = squares + (SECOND_ORDER * a.sensitivity) ** 2 @ b.sensitivity**2
     carried: Any = 0.0
@@ -243,42 +293,45 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
         carried = dx @ y
     if isinstance(b, NoisyArray):
         carried = carried + x @ dy
-    return owner._result(x @ y, carried, np.sqrt(squares))
+        if isinstance(a, NoisyArray) and owner.source.unit:
+            carried = carried + owner.source.unit * (dx @ dy)
+    return owner._result(total, carried, np.sqrt(squares), count)
 
 
 def _negative(a: NoisyArray) -> NoisyArray:
-    return NoisyArray(-a.value, -a.deviations, a.source)
+    return NoisyArray(-a.value, -a.deviations, a.source, a.terms)
 
 
 def _absolute(a: NoisyArray) -> NoisyArray:
-    return NoisyArray(np.abs(a.value), np.sign(a.value) * a.deviations, a.source)
+    y = np.abs(a.value)
+    return NoisyArray(y, a._carried(np.abs, y, np.sign(a.value)), a.source)
 
 
 def _sqrt(a: NoisyArray) -> NoisyArray:
     y = np.sqrt(a.value)
-    return a._result(y, a.deviations / (2 * y), y)  # correctly rounded everywhere
+    return a._result(y, a._carried(np.sqrt, y, 1 / (2 * y)), y)  # correctly rounded everywhere
 
 
 def _tanh(a: NoisyArray) -> NoisyArray:
     y = np.tanh(a.value)
-    return a._function(y, 1 - y * y)
+    return a._function(np.tanh, y, 1 - y * y)
 
 
 def _exp(a: NoisyArray) -> NoisyArray:
     y = np.exp(a.value)
-    return a._function(y, y)
+    return a._function(np.exp, y, y)
 
 
 def _expm1(a: NoisyArray) -> NoisyArray:
-    return a._function(np.expm1(a.value), np.exp(a.value))
+    return a._function(np.expm1, np.expm1(a.value), np.exp(a.value))
 
 
 def _log(a: NoisyArray) -> NoisyArray:
-    return a._function(np.log(a.value), 1 / a.value)
+    return a._function(np.log, np.log(a.value), 1 / a.value)
 
 
 def _log1p(a: NoisyArray) -> NoisyArray:
-    return a._function(np.log1p(a.value), 1 / (1 + a.value))
+    return a._function(np.log1p, np.log1p(a.value), 1 / (1 + a.value))
 
 
 def _where(condition: np.ndarray, a: NoisyArray, b: NoisyArray) -> NoisyArray:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_reference import elementary as el
 from rnn_reference.activations import Activation
 from rnn_reference.shapes import GATES
 
@@ -114,7 +115,7 @@ def gru_step(
         kept = h if dropout is None else h * dropout[2]
         from_state = _product(r * kept, recurrent_kernel[2])
     candidate = activation(projected[2] + from_state)
-    return (z * h + (1 - z) * candidate,)
+    return (el.blend(z, h, candidate),)
 
 
 def scan(

@@ -106,6 +106,15 @@ class Taped(NDArrayOperatorsMixin):
         slope = 2 * np.exp(-(x * x)) / np.sqrt(el.pi(x))
         return self._unary(el.erf(x), lambda g: g * slope)
 
+    def blend(self, a: Any, b: Any) -> Taped:
+        z, x, y = self.value, _value(a), _value(b)
+        return _operation(
+            el.blend(z, x, y),
+            (self, lambda g: g * x - g * y),
+            (a, lambda g: g * z),
+            (b, lambda g: g * (1 - z)),
+        )
+
     def maximum(self, other: Any) -> Taped:
         b = _value(other)
         return _select(el.exceeds(self.value, b), el.maximum(self.value, b), self, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,38 @@ def test_correlated_errors_cancel() -> None:
 
 def test_dot_product_is_charged_terms_and_partial_sums() -> None:
     x = source().lift(np.array([[1.0, 2.0]]))
-    product = x @ np.array([[3.0], [-1.0]])  # terms 3, -2; partial sums 3, 1
-    assert product.sensitivity == pytest.approx(np.sqrt([[9 + 4 + 9 + 1]]))
+    product = x @ np.array([[3.0], [-1.0]])  # terms 3, -2; partial sums 3, 1 or -2, 1
+    assert product.sensitivity == pytest.approx(np.sqrt([[9 + 4 + (9 + 4) / 2 + 1]]))
+
+
+def test_partial_sums_are_those_of_the_mean_order() -> None:
+    terms = np.array([1.0, 2.0, -4.0, 8.0])
+    orders = [np.cumsum(order) for order in itertools.permutations(terms)]
+    expected = np.sum(terms**2) + np.mean(np.sum(np.square(orders), axis=1))
+    product = source().lift(terms[None]) @ np.ones((4, 1))
+    assert product.sensitivity == pytest.approx(np.sqrt([[expected]]))
+
+
+def test_a_sum_may_start_from_what_is_added_to_it() -> None:
+    one = np.ones((1, 1))
+    x = source().lift(np.array([[1.0, 2.0, 3.0]])) @ np.zeros((3, 1))
+    assert (x + 5 * one).sensitivity == pytest.approx(np.sqrt([[25 + 3 * 25]]))
+    assert ((x + 5 * one)[:, 0] + 2.0).sensitivity == pytest.approx(
+        np.hypot(10, np.sqrt([49 + 3 * 4])), rel=0.05
+    )
+    assert (-x - 5 * one).sensitivity == (x + 5 * one).sensitivity
+    assert (x * 1.0 + 5 * one).sensitivity == pytest.approx(5)  # a product is no sum
+
+
+def test_a_blend_may_start_from_either_side() -> None:
+    z, h, n = np.array([0.0]), np.array([100.0]), np.array([1.0])
+    noise = source()
+    assert noise.lift(z).blend(noise.lift(h), noise.lift(n)).sensitivity == pytest.approx([99], rel=0.01)
+    assert noise.lift(z).blend(noise.lift(h), noise.lift(0 * n)).sensitivity == 0
+    noise = source(strict=True)
+    assert noise.lift(z).blend(noise.lift(h), noise.lift(n)).sensitivity == pytest.approx(
+        [np.sqrt(3)], rel=0.05
+    )
 
 
 def test_products_with_each_gates_matrix_are_charged_alone() -> None:
@@ -125,6 +156,20 @@ def test_kink_counts_the_other_side_when_near() -> None:
     near = (source().lift(np.array([1.0])) + 1) - 2  # zero, uncertain by about 2
     assert near.maximum(0.0).sensitivity > 1
     assert pytest.approx(8 / 256) == KINK_WIDTH
+    half = source().lift(np.array([-1.0])) * 64.0  # off by 64 u, of which 8 in bfloat16 are 2
+    assert (half + 63).maximum(0.0).sensitivity == pytest.approx([np.hypot(64, 1) - 32], rel=0.01)
+
+
+def test_deviations_are_passed_on_as_far_as_a_roundoff_carries_them() -> None:
+    bent = NoiseSource(1, strict=True, unit=2.0**-8)
+    x, y = (bent.lift(np.array([1.0])) * 1.0 - 1.0 for _ in range(2))  # zero, off by 1 u
+    assert (x * y).sensitivity == pytest.approx([2.0**-8], rel=0.01)
+    assert (np.exp(x) - 1).sensitivity > 0
+    x.deviations[:] = 64.0
+    assert np.expm1(x).deviations.mean() == pytest.approx(np.expm1(0.25) * 256)
+    assert (1 / (x + 1)).deviations.mean() == pytest.approx((1 / 1.25 - 1) * 256, rel=0.02)
+    assert np.absolute(-x).deviations == pytest.approx(64)
+    assert x.minimum(0.125).deviations == pytest.approx(0.125 * 256)
 
 
 def test_discontinuity_is_reported_as_margin() -> None:
