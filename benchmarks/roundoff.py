@@ -27,6 +27,7 @@ from rnn_fixtures.oracle import estimate, sensitivities
 from rnn_fixtures.precision import UNIT
 from rnn_fixtures.problem import Problem
 from rnn_fixtures.store import Store
+from rnn_reference.config import LayerConfig
 from rnn_reference.shapes import state_names
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "conformance" / "tests"))
@@ -75,16 +76,11 @@ def large_items() -> Iterator[Item]:
         for layer, reset_after in (("LSTM", False), ("GRU", True), ("GRU", False)):
             size = Size(2, 3, 64, units)
             problem = Problem(
-                layer=layer,
+                config=LayerConfig(layer, reset_after=reset_after),
                 weights=draw.weights(layer, size, use_bias=True, reset_after=reset_after, attempt=0),
                 inputs=draw.inputs(size, 0),
                 initial_state=draw.initial_state(layer, size, 0),
                 mask=None,
-                activation="tanh",
-                recurrent_activation="sigmoid",
-                reset_after=reset_after,
-                go_backwards=False,
-                zero_output_for_mask=False,
             )
             arrays, _ = estimate(problem)
             name = f"{layer} U={units}" + (" reset_after" if reset_after else "")

@@ -10,9 +10,9 @@ import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import Size
 from rnn_fixtures.store import Expected
-from rnn_reference import activations
+from rnn_reference.config import LayerConfig
 from rnn_reference.noisy import NoiseSource
-from rnn_reference.recurrence import DropoutMasks, forward
+from rnn_reference.recurrence import DropoutMasks
 
 from rnn_conformance.adapters.base import DTYPES, Model
 from rnn_conformance.bench import Bench
@@ -176,19 +176,17 @@ def _reference(case: Case, bench: Bench, found: Recovered) -> Expected:
         if call.initial_state is not None:
             exact = [bench.store.exact(ref).astype(np.float64) for ref in call.initial_state]
             states = tuple(exact if source is None else map(source.lift, exact))
-        result = forward(
-            case.layer,
-            inputs if source is None else source.lift(inputs),
-            weights,
-            initial_state=states,
-            mask=None if call.mask is None else bench.store.exact(call.mask),
-            activation=activations.get(case.argument("activation")),
-            recurrent_activation=activations.get(case.argument("recurrent_activation")),
-            reset_after=bool(case.argument("reset_after")),
-            go_backwards=bool(case.argument("go_backwards")),
-            zero_output_for_mask=bool(case.argument("zero_output_for_mask")),
-            dropout=masks,
-        ).outputs
+        result = (
+            LayerConfig.of(case.layer, case.arguments)
+            .forward(
+                inputs if source is None else source.lift(inputs),
+                weights,
+                initial_state=states,
+                mask=None if call.mask is None else bench.store.exact(call.mask),
+                dropout=masks,
+            )
+            .outputs
+        )
         return result if source is None else result.sensitivity
 
     value, free, strict = (
@@ -244,14 +242,11 @@ def _stacked(case: Case, bench: Bench, mask: np.ndarray) -> Expected:
     def output(source: NoiseSource | None) -> np.ndarray:
         x: Any = inputs if source is None else source.lift(inputs)
         for suffix in ("", " 2"):
-            x = forward(
-                case.layer,
-                x,
-                {name: exact[name + suffix] for name in ("kernel", "recurrent_kernel", "bias")},
-                activation=activations.get(case.argument("activation")),
-                recurrent_activation=activations.get(case.argument("recurrent_activation")),
-                reset_after=bool(case.argument("reset_after")),
-            ).outputs
+            x = (
+                LayerConfig.of(case.layer, case.arguments)
+                .forward(x, {name: exact[name + suffix] for name in ("kernel", "recurrent_kernel", "bias")})
+                .outputs
+            )
             if not suffix:
                 x = x * mask.swapaxes(0, 1)
         return x if source is None else x.sensitivity

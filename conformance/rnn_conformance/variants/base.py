@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from rnn_reference import activations, layers, recurrence
+from rnn_reference import activations, elementary, layers, recurrence
 from rnn_reference import training as reference_training
 
 from rnn_conformance.adapters.base import LayerSpec, Model
@@ -16,7 +16,12 @@ from rnn_conformance.adapters.numpy_reference import NumpyAdapter
 
 Weights = dict[str, np.ndarray]
 # Modules of the reference in which a variant may put a function of its own, by name.
-MODULES = {"recurrence": recurrence, "layers": layers, "training": reference_training}
+MODULES = {
+    "recurrence": recurrence,
+    "layers": layers,
+    "training": reference_training,
+    "elementary": elementary,
+}
 
 
 @dataclass(frozen=True)

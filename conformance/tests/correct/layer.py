@@ -149,10 +149,10 @@ class _Layer:
         self.choices, self.dtype = choices, dtype
         self.dot, self.gates = PRODUCTS[choices.product], GATES[choices.gates]
         self.weights = {name: self.lift(array) for name, array in problem.weights.items()}
-        self.reset_after = problem.reset_after
-        self.recurrent_name = problem.recurrent_activation
-        self.activation = self._function(problem.activation)
-        self.gate = self._function(problem.recurrent_activation)
+        self.reset_after = problem.config.reset_after
+        self.recurrent_name = problem.config.recurrent_activation
+        self.activation = self._function(problem.config.activation)
+        self.gate = self._function(problem.config.recurrent_activation)
 
     def lift(self, array: np.ndarray) -> np.ndarray:
         made = array.astype(self.dtype)
@@ -222,7 +222,7 @@ def _run(problem: Problem, dtype: str, choices: Choices) -> dict[str, np.ndarray
     states = [zero for _ in names] if given is None else [layer.lift(s) for s in given]
     output = zero
     outputs = []
-    for t in range(length)[:: -1 if problem.go_backwards else 1]:
+    for t in range(length)[:: -1 if problem.config.go_backwards else 1]:
         stepped = step(inputs[:, t], states)
         if choices.inside and choices.states == "rounded":
             stepped = [s.astype(wanted).astype(s.dtype) for s in stepped]
@@ -230,7 +230,7 @@ def _run(problem: Problem, dtype: str, choices: Choices) -> dict[str, np.ndarray
             states, output = stepped, stepped[0]
         else:
             valid = problem.mask[:, t, None]
-            output = np.where(valid, stepped[0], zero if problem.zero_output_for_mask else output)
+            output = np.where(valid, stepped[0], zero if problem.config.zero_output_for_mask else output)
             states = [np.where(valid, new, old) for new, old in zip(stepped, states, strict=True)]
         outputs.append(output)
     found = {"outputs": np.stack(outputs, axis=1), **dict(zip(names, states, strict=True))}

@@ -1,0 +1,68 @@
+"""Correct implementations are never accused: the kit of `correct` against the committed golden data (PREC-2, PREC-3)."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from rnn_conformance.precision_classes import RMS
+from rnn_conformance.verdict import measure
+from rnn_fixtures.case import Case
+from rnn_fixtures.lint import stored_problem
+from rnn_fixtures.store import Store
+
+from .correct import KIT
+
+# The limit is 8: a correct implementation stays below half of it, whatever it chooses.
+ROOM = 4.0
+# Every so manieth problem of the family forward; `benchmarks/roundoff.py` takes them all.
+EVERY = 24
+
+
+@cache
+def store() -> Store:
+    return Store()
+
+
+@cache
+def cases() -> list[Case]:
+    """One case for each of a sample of trajectories, all outputs returned where some case does, and every large one."""
+    found: dict[int, Case] = {}
+    for case in store().cases():
+        extreme = case.family == "precision" and case.argument("quantity") == "outputs"
+        if case.family != "forward" and not (extreme and "infinite" not in str(case.argument("regime"))):
+            continue
+        seed = stored_problem(case, store()).seed
+        if seed not in found or case.argument("return_sequences"):
+            found[seed] = case
+    chosen = list(found.values())
+    large = [c for c in chosen if c.size.U >= 128 or c.size.T >= 257 or c.family == "precision"]
+    return [*chosen[::EVERY], *large[::4]]
+
+
+@pytest.mark.parametrize("name", sorted(KIT))
+def test_nobody_correct_is_accused(name: str) -> None:
+    member = KIT[name]
+    worst, where, count, squares = 0.0, "", 0, 0.0
+    for dtype in member.dtypes:
+        for case in cases():
+            if dtype not in case.dtypes or "nan" in str(case.argument("regime")):
+                continue
+            result = member.run(stored_problem(case, store()), dtype)
+            for output, ref in case.calls[0].expected.items():
+                golden = store().expected(ref)
+                actual = result["outputs" if output == "output" else output].astype(np.float64)
+                if output == "output":
+                    if not case.argument("return_sequences"):
+                        actual = actual[:, -1]
+                    elif case.argument("time_major"):
+                        actual = actual.swapaxes(0, 1)
+                z = measure(actual, golden.value, golden.sensitivity, dtype)
+                largest = float(z.max(initial=0.0))
+                if largest > worst:
+                    worst, where = largest, f"{case.id} {dtype}"
+                count, squares = count + z.size, squares + float((z * z).sum())
+    assert worst < ROOM, where
+    assert math.sqrt(squares / count) < RMS
