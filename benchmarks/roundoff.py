@@ -120,6 +120,8 @@ def table(items: list[Item], errors: dict[str, np.ndarray], s: np.ndarray) -> It
     for key, error in errors.items():
         name, dtype = key.split(" ")
         here = ~np.isnan(error)
+        if not here.any():
+            continue
         z = measure(error[here], np.zeros(here.sum()), s[here], dtype)
         allowed = UNIT[dtype] * s[here] + smallest_normal(dtype)
         signed = np.where(np.isfinite(error[here]) & (s[here] > 0), error[here] / allowed, 0.0)
