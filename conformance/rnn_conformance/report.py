@@ -18,6 +18,7 @@ from rnn_fixtures.store import Store
 
 from rnn_conformance import __version__, arguments, known
 from rnn_conformance.diagnosis import Explanation, explanations
+from rnn_conformance.precision_classes import spread
 from rnn_conformance.provocation import causes
 from rnn_conformance.results import FILE, Results, Run, now
 from rnn_conformance.verdict import FAULTY
@@ -274,5 +275,6 @@ def render(views: Sequence[RunView]) -> str:
         clause_rows=_clause_rows(views),
         argument_rows=_argument_rows(views, cases),
         causes={view.run.id: causes(view.records, by_id) for view in views},
+        spreads={view.run.id: spread(view.records, by_id) for view in views},
         data=_page_data(views),
     )

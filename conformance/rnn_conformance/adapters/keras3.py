@@ -53,8 +53,6 @@ class Keras3Adapter(Adapter):
             )
         require("weights" not in arguments, "Keras 3 has no weights argument", "WEIGHT-6")
         declared = {name: value for name, value in spec.declared.items() if name != "Input"}
-        for name in declared:
-            require(name == "input_shape", f"Keras 3 has no {name} argument", "SHAPE-2")
         size = spec.size
         on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
         with on_device():

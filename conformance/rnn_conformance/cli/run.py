@@ -28,6 +28,7 @@ from rnn_conformance.cli.common import (
 from rnn_conformance.diagnosis import explanations
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.known import is_unexpected
+from rnn_conformance.precision_classes import Spread, spread
 from rnn_conformance.provocation import causes
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
@@ -94,6 +95,7 @@ def _summary(
                 "verdicts": results.counts(run),
                 "largest_z": results.largest_z(run),
                 "elements": results.elements(run),
+                "precision": _precision(spread(records, cases)),
                 "unexpected": len(unexpected),
                 "explanations": [
                     {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
@@ -111,6 +113,11 @@ def _summary(
             }
         )
     return entries, bad
+
+
+def _precision(found: Spread | None) -> dict[str, Any] | None:
+    """The spread of z and the classes that it shows, as JSON data (PREC-8, PREC-9)."""
+    return None if found is None else {**vars(found), "classes": found.classes}
 
 
 @click.command("run")
@@ -248,6 +255,8 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
     for entry in entries:
         for example in entry["examples"]:
             click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
+        for text in (entry["precision"] or {"classes": ()})["classes"]:
+            click.echo(f"{entry['adapter']} {entry['dtype']}: precision class: {text}")
         for found in entry["explanations"]:
             click.echo(
                 f"{entry['adapter']} {entry['dtype']}: {found['cases']} of {entry['unexpected']} unexpected agree with "
