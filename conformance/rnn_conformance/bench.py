@@ -51,7 +51,8 @@ class Bench:
     def array(self, ref: Ref) -> np.ndarray:
         """A stored array in the dtype of the run; masks stay bool."""
         exact = self.store.exact(ref)
-        return np.ascontiguousarray(exact if exact.dtype == bool else exact.astype(DTYPES[self.dtype]))
+        # A copy: what an implementation writes into it must not reach another case.
+        return np.array(exact, exact.dtype if exact.dtype == bool else DTYPES[self.dtype], order="C")
 
     def weights(self, case: Case) -> dict[str, np.ndarray]:
         """The case's weights in the Keras layout."""

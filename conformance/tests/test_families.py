@@ -13,6 +13,8 @@ from rnn_conformance.adapters.numpy_reference import NumpyAdapter
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import PROCEDURES
 from rnn_conformance.families.outcome import ProtocolError
+from rnn_conformance.variants import REGISTRY
+from rnn_conformance.variants.base import VariantAdapter
 from rnn_conformance.verdict import Verdict
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
@@ -253,3 +255,16 @@ def test_unsupported_is_passed_on() -> None:
     case = next(c for c in CASES.values() if c.argument("dtype_policy") == "mixed_float16")
     with pytest.raises(Unsupported, match="one dtype"):
         judged(case, Tampered(), "float16")
+
+
+# -- callers' arrays -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["input-written-to", "mask-written-to", "state-written-to"])
+def test_what_is_written_into_an_argument_reaches_no_other_case(name: str) -> None:  # CALL-1
+    case = CASES["lstm/forward/mask=right,initial_state=given,return_sequences"]
+    bench = Bench(VariantAdapter(REGISTRY[name]), STORE, "float64", "cpu")
+    found = PROCEDURES[case.family](case, bench).verdict
+    assert found.verdict == "value"
+    assert "CALL-1" in found.message
+    assert judged(case, Tampered()).verdict == "pass"
