@@ -36,7 +36,10 @@ def _without_touched(case: Case, bench: Bench, outcome: Outcome) -> Verdict:
     verdict = compare(expected, actual, bench.dtype, {"output": calls.time_axis(case)})
     if verdict.verdict != "pass" or not allowed:
         return outcome.verdict
-    return replace(verdict, message=f"{allowed} elements are NaN where an infinite input saturates the gates (PREC-6, SHOULD)")
+    return replace(
+        verdict,
+        message=f"{allowed} elements are NaN where an infinite input saturates the gates (PREC-6, SHOULD)",
+    )
 
 
 def _touched(case: Case, store: Arrays, name: str, golden: Expected) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""What no single case shows: arithmetic that errs in one direction, or that is shorter than its dtype (PREC-8, PREC-9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from rnn_conformance.bench import Bench
+from rnn_conformance.precision_classes import FEWEST, RMS, Spread, spread
+from rnn_conformance.variants.base import Variant, VariantAdapter
+from rnn_conformance.variants.numbers import rounded
+from rnn_conformance.worker import run_case
+from rnn_fixtures.case import Case
+from rnn_fixtures.store import Store
+from rnn_reference import elementary, recurrence
+
+
+@cache
+def store() -> Store:
+    return Store(check=False)
+
+
+@cache
+def cases() -> dict[str, Case]:
+    """One case with default activations for every draw of weights, and one of each other trajectory in twelve."""
+    found: dict[str, Case] = {}
+    rest: list[Case] = []
+    for case in store().cases():
+        if case.family in ("forward", "stateful") and case.size.U * case.size.T < 2000:
+            rest.append(case)
+            if case.argument("recurrent_activation") == "sigmoid":
+                found.setdefault(case.weights["kernel"].tensor, case)
+    return {c.id: c for c in (*found.values(), *rest[::12])}
+
+
+def seen(variant: Variant, dtype: str = "float32") -> Spread:
+    bench = Bench(VariantAdapter(variant), store(), dtype, "cpu")
+    chosen = [c for c in cases().values() if dtype in c.dtypes]
+    records = [run_case(bench, case, "nothing").to_json() for case in chosen]
+    # None of this shows in a verdict.
+    assert all(r["verdict"] in ("pass", "unsupported") for r in records) or dtype == "float16"
+    result = spread(records, cases())
+    assert result is not None
+    return result
+
+
+def plain(**changes: Any) -> Variant:
+    return Variant("own", "PREC-2", "own", "for this test", **changes)
+
+
+def sigmoid_as(function: Callable[[Any], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def change(arguments: dict[str, Any]) -> dict[str, Any]:
+        own = arguments.get("recurrent_activation") == "sigmoid"
+        return arguments | ({"recurrent_activation": function} if own else {})
+
+    return change
+
+
+def truncated(x: np.ndarray) -> np.ndarray:
+    """The next float32 towards zero."""
+    near = x.astype(np.float32)
+    beyond = np.abs(near.astype(np.float64)) > np.abs(x)
+    return np.where(beyond, np.nextafter(near, np.float32(0)), near)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_the_reference_is_in_no_class(dtype: str) -> None:
+    found = seen(plain(functions={}), dtype)
+    assert found.classes == []
+    assert found.draws >= FEWEST
+    assert found.rms < RMS - 0.1
+
+
+def test_a_sigmoid_that_is_always_too_large() -> None:
+    biased = lambda x: (elementary.sigmoid(x) * (1 + 1.5 * 2.0**-23)).astype(x.dtype)  # noqa: E731
+    found = seen(plain(arguments=sigmoid_as(biased)))
+    assert any("biased function" in text or "directed" in text for text in found.classes), found
+
+
+def test_arithmetic_that_truncates() -> None:
+    product = recurrence._product
+
+    def cut(x: Any, kernel: Any) -> Any:
+        exact = product(np.asarray(x, np.float64), np.asarray(kernel, np.float64))
+        return truncated(exact) if x.dtype == np.float32 else product(x, kernel)
+
+    def lower(x: Any) -> Any:
+        return (
+            truncated(elementary.sigmoid(x.astype(np.float64)))
+            if x.dtype == np.float32
+            else elementary.sigmoid(x)
+        )
+
+    found = seen(plain(functions={"recurrence._product": cut}, arguments=sigmoid_as(lower)))
+    assert any("directed rounding towards zero" in text for text in found.classes), found
+
+
+def test_float16_with_products_in_bfloat16() -> None:
+    """Whose unit is float16's limit of 8 units."""
+    product = recurrence._product
+
+    def short(x: Any, kernel: Any) -> Any:
+        return rounded(product(x, kernel), 8) if x.dtype == np.float16 else product(x, kernel)
+
+    found = seen(plain(functions={"recurrence._product": short}), "float16")
+    assert any("short arithmetic" in text for text in found.classes), found
