@@ -68,7 +68,9 @@ class Orthogonal:
         unit = x / np.sqrt(el.unit_sum(x * x))
         cosines = np.absolute(unit @ unit.T)
         others = np.where(~np.eye(rows, dtype=bool), cosines, np.zeros_like(cosines))
-        return el.total(others) * self.factor / float(rows * (rows - 1))  # rows are whole: no factor is rounded first
+        return (
+            el.total(others) * self.factor / float(rows * (rows - 1))
+        )  # rows are whole: no factor is rounded first
 
 
 REGULARIZERS: dict[str, type[Any]] = {

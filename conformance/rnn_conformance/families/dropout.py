@@ -51,9 +51,15 @@ def run(case: Case, bench: Bench) -> Outcome:
 
 def _replay(case: Case, bench: Bench, model: Model) -> Outcome:
     arguments = bench.call_arguments(case.calls[0])
+    expected_names = [
+        "output",
+        *(LayerConfig.of(case.layer, case.arguments).state_names if case.argument("return_state") else ()),
+    ]
     model.rewind()
-    first, *_ = checked(model.call_training(**arguments, training=True))
-    second, *_ = checked(model.call_training(**arguments, training=True))
+    found_first = named(expected_names, checked(model.call_training(**arguments, training=True)))
+    if isinstance(found_first, Verdict):
+        return Outcome.of(found_first, model)
+    first, second = found_first["output"], checked(model.call_training(**arguments, training=True))[0]
     if np.array_equal(first, second):
         return _wrong(model, "two calls in training gave the same outputs: masks are not fresh (DROP-1)")
     try:
@@ -205,7 +211,10 @@ def _stack(case: Case, bench: Bench, model: Model) -> Outcome:
         return checked(model.call_training(**arguments, training=training))[0]
 
     ones = np.ones((case.size.T, case.size.B, case.size.U))
-    inference = compare({"output": _stacked(case, bench, ones)}, {"output": call(False)}, bench.dtype)
+    inferred = named(["output"], checked(model.call_training(**arguments, training=False)))
+    if isinstance(inferred, Verdict):
+        return Outcome.of(inferred, model)
+    inference = compare({"output": _stacked(case, bench, ones)}, inferred, bench.dtype)
     if inference.verdict != "pass":
         return Outcome.of(inference, model)
     if np.array_equal(call(True), call(True)):
