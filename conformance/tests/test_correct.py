@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from rnn_conformance.precision_classes import RMS
 from rnn_conformance.verdict import measure
 from rnn_fixtures.case import Case
 from rnn_fixtures.lint import stored_problem
@@ -65,4 +64,5 @@ def test_nobody_correct_is_accused(name: str) -> None:
                     worst, where = largest, f"{case.id} {dtype}"
                 count, squares = count + z.size, squares + float((z * z).sum())
     assert worst < ROOM, where
-    assert math.sqrt(squares / count) < RMS
+    # Over all activations, extreme numbers too; precision classes look at tanh and sigmoid alone.
+    assert math.sqrt(squares / count) < 0.5

@@ -145,7 +145,7 @@ class FlaxNnxAdapter(Adapter):
         masked = spec.has_mask
         key = (
             *(spec.layer, a["activation"], a["recurrent_activation"], a["use_bias"], a["unroll"]),
-            *(spec.size, spec.units, spec.dtype, spec.device, masked),
+            *(spec.size, str(spec.units), spec.dtype, spec.device, masked),  # 4.0 is not 4
             not masked and a["go_backwards"],
             not masked and a["time_major"],
             str([a.get(name) for name in INITIALIZER_ARGUMENTS]),
@@ -224,7 +224,9 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
     a, dtype = spec.arguments, jnp.dtype(spec.dtype)
     zeros = jax.nn.initializers.zeros
     # Other units than the case's are there to be refused, by the cell as its users call it.
-    initial = {"kernel_init": zeros, "recurrent_kernel_init": zeros} if spec.units == spec.size.U else {}
+    initial = (
+        {"kernel_init": zeros, "recurrent_kernel_init": zeros} if str(spec.units) == str(spec.size.U) else {}
+    )
     if spec.seed is not None or any(name in a for name in INITIALIZER_ARGUMENTS):
         initial = ({} if spec.seed is not None else initial) | _initializers(spec)
     rngs = nnx.Rngs(spec.seed or 0)

@@ -23,6 +23,8 @@ from rnn_conformance.adapters.base import (
 class NumpyAdapter(Adapter):
     """``rnn_reference.LSTM`` and ``GRU`` over float arrays."""
 
+    is_keras = True  # the reference says what tf.keras must say
+
     def describe(self) -> Description:
         """The suite's own version, and NumPy's."""
         return Description(

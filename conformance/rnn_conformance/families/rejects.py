@@ -72,15 +72,24 @@ def _lengths(case: Case, bench: Bench) -> Verdict:
     found = named(["output"], checked(model.call_lengths(bench.array(call.input), lengths)))
     if isinstance(found, Verdict):
         return found
-    return compare_lengths(case, bench, found["output"], lengths)
+    return compare_lengths(case, bench, found["output"], lengths, padding=False)
 
 
-def compare_lengths(case: Case, bench: Bench, output: np.ndarray, lengths: np.ndarray) -> Verdict:
-    """Outputs [B, T, U] of rows of some lengths with the golden ones; on the padding zeros are as right as repetition (SHAPE-11)."""
+def compare_lengths(
+    case: Case, bench: Bench, output: np.ndarray, lengths: np.ndarray, *, padding: bool = True
+) -> Verdict:
+    """Outputs [B, T, U] of rows of some lengths with the golden ones (SHAPE-11).
+
+    Parameters
+    ----------
+    padding : bool
+        Whether the output on the padding counts; zeros are as right there as repetition.
+    """
     golden = bench.store.expected(case.calls[0].expected["output"])
     if output.shape == golden.value.shape:
-        padding = np.arange(output.shape[1])[None, :, None] >= lengths[:, None, None]
-        output = np.where(padding & (output == 0), golden.value.astype(output.dtype), output)
+        padded = np.arange(output.shape[1])[None, :, None] >= lengths[:, None, None]
+        excused = padded & ((output == 0) | (not padding))
+        output = np.where(excused, golden.value.astype(output.dtype), output)
     return compare({"output": golden}, {"output": output}, bench.dtype, {"output": 1})
 
 
