@@ -192,7 +192,7 @@ class Search:
         self._declared = known.load(ref.name, self._adapter.describe().version)
 
     def _run(self, scenario: Scenario, *, diagnose: bool) -> tuple[Record, Case, Memory]:
-        case, memory = scenario.to_case()
+        case, memory = scenario.to_case(dtypes=(self._dtype,))
         if self._dtype not in case.dtypes:
             raise NoOracle(f"a discontinuity is too near for {self._dtype}")
         if self._journal is not None:

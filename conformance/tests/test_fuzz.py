@@ -17,7 +17,7 @@ from rnn_fixtures.scenario import Scenario
 HERE = Path(__file__).parent
 
 
-def run(name: str, out: Path, seconds: int = 6) -> tuple[int, dict[str, object]]:
+def run(name: str, out: Path, seconds: int = 16) -> tuple[int, dict[str, object]]:
     done = subprocess.run(
         [
             sys.executable,

@@ -27,7 +27,7 @@ def parted(cases: list[Case], expression: str) -> tuple[list[Case], list[Case]]:
         ("unroll=true",),
         ("activation=gelu", "mask=left"),
         ("layer=GRU", "reset_after=false", "initial_state=given"),
-        ("activation=elu", "recurrent_activation=selu", "go_backwards=true"),
+        ("activation=elu", "mask=interior", "go_backwards=true"),
         ("use_bias=false", "time_major=true", "mask=interior"),
     ],
 )
@@ -66,12 +66,6 @@ def test_few_cases_fit_some_combination_by_chance(cases: list[Case]) -> None:
     for failing in ([cases[4000]], cases[100:12_000:4000]):
         passing = [c for c in cases if c not in failing]
         assert provocations(failing, passing) == []
-
-
-def test_results_that_are_zeros_by_the_mask_do_not_count_as_passing(cases: list[Case]) -> None:
-    failing, passing = parted(cases, "activation=mish and (claim=activation)")
-    assert any(c.arguments["activation"] == "mish" for c in passing)
-    assert [f.terms for f in provocations(failing, passing)] == [("activation=mish",)]
 
 
 def test_causes_of_a_run(cases: list[Case]) -> None:
