@@ -145,7 +145,7 @@ class FlaxNnxAdapter(Adapter):
         masked = spec.has_mask
         key = (
             *(spec.layer, a["activation"], a["recurrent_activation"], a["use_bias"], a["unroll"]),
-            *(spec.size, str(spec.units), spec.dtype, spec.device, masked),  # 4.0 is not 4
+            *(spec.size, repr(spec.units), spec.dtype, spec.device, masked),  # neither 4.0 nor "4" is 4
             not masked and a["go_backwards"],
             not masked and a["time_major"],
             str([a.get(name) for name in INITIALIZER_ARGUMENTS]),
@@ -225,7 +225,7 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
     zeros = jax.nn.initializers.zeros
     # Other units than the case's are there to be refused, by the cell as its users call it.
     initial = (
-        {"kernel_init": zeros, "recurrent_kernel_init": zeros} if str(spec.units) == str(spec.size.U) else {}
+        {"kernel_init": zeros, "recurrent_kernel_init": zeros} if repr(spec.units) == repr(spec.size.U) else {}
     )
     if spec.seed is not None or any(name in a for name in INITIALIZER_ARGUMENTS):
         initial = ({} if spec.seed is not None else initial) | _initializers(spec)
