@@ -225,7 +225,9 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
     zeros = jax.nn.initializers.zeros
     # Other units than the case's are there to be refused, by the cell as its users call it.
     initial = (
-        {"kernel_init": zeros, "recurrent_kernel_init": zeros} if repr(spec.units) == repr(spec.size.U) else {}
+        {"kernel_init": zeros, "recurrent_kernel_init": zeros}
+        if repr(spec.units) == repr(spec.size.U)
+        else {}
     )
     if spec.seed is not None or any(name in a for name in INITIALIZER_ARGUMENTS):
         initial = ({} if spec.seed is not None else initial) | _initializers(spec)
