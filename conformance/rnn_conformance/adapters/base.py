@@ -50,7 +50,7 @@ _MARK = "_rnn_conformance_framework"
 def framework() -> Iterator[None]:
     """Around the framework's own call, and nothing else: only what is raised in it is the framework's refusal (ERR-1).
 
-    An adapter that raises anywhere else, `Unsupported` aside, is broken: the verdict is ``protocol``.
+    Where a refusal is asked for, an adapter that raises anywhere else, `Unsupported` aside, is broken: the verdict is ``protocol``.
     """
     try:
         yield

@@ -62,3 +62,24 @@ def written_to(given: Mapping[str, Any], fresh: Mapping[str, Any]) -> str:
         return a.shape == b.shape and a.tobytes() == b.tobytes()
 
     return next((name for name in fresh if not same(given[name], fresh[name])), "")
+
+
+def with_lengths(case: Case, bench: Bench, *, padding: bool = True) -> Verdict:
+    """A call of the layer with lengths instead of a mask: outputs [B, T, U] against the golden ones (SHAPE-11).
+
+    Parameters
+    ----------
+    padding : bool
+        Whether the output on the padding counts; zeros are as right there as repetition.
+    """
+    model, call = bench.model(case), case.calls[0]
+    lengths = np.array(case.detail["lengths"], np.int64)
+    found = named(["output"], checked(model.call_lengths(bench.array(call.input), lengths)))
+    if isinstance(found, Verdict):
+        return found
+    golden, output = bench.store.expected(call.expected["output"]), found["output"]
+    if output.shape == golden.value.shape:
+        padded = np.arange(output.shape[1])[None, :, None] >= lengths[:, None, None]
+        excused = padded & ((output == 0) | (not padding))
+        output = np.where(excused, golden.value.astype(output.dtype), output)
+    return compare({"output": golden}, {"output": output}, bench.dtype, {"output": 1})

@@ -9,7 +9,7 @@ from rnn_conformance.adapters.base import Unsupported, is_refusal
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import calls
 from rnn_conformance.families.outcome import Outcome, ProtocolError, checked, describe_error
-from rnn_conformance.verdict import Verdict, compare, named
+from rnn_conformance.verdict import Verdict
 
 PHASES = ("build", "weights", "call")
 
@@ -55,7 +55,10 @@ def _twin_fault(case: Case, bench: Bench) -> str:
     if twin is None:
         return "the case has no valid twin"
     try:
-        verdict = _lengths(twin, bench) if "lengths" in twin.detail else calls.run(twin, bench).verdict
+        lengths = "lengths" in twin.detail
+        verdict = (
+            calls.with_lengths(twin, bench, padding=False) if lengths else calls.run(twin, bench).verdict
+        )
     except Unsupported:
         raise
     except Exception as error:
@@ -63,34 +66,6 @@ def _twin_fault(case: Case, bench: Bench) -> str:
     finally:
         bench.forget()
     return "" if verdict.verdict == "pass" else verdict.message
-
-
-def _lengths(case: Case, bench: Bench) -> Verdict:
-    """A call with lengths; what comes out on the padding is not looked at."""
-    model = bench.model(case)
-    lengths, call = np.array(case.detail["lengths"], np.int64), case.calls[0]
-    found = named(["output"], checked(model.call_lengths(bench.array(call.input), lengths)))
-    if isinstance(found, Verdict):
-        return found
-    return compare_lengths(case, bench, found["output"], lengths, padding=False)
-
-
-def compare_lengths(
-    case: Case, bench: Bench, output: np.ndarray, lengths: np.ndarray, *, padding: bool = True
-) -> Verdict:
-    """Outputs [B, T, U] of rows of some lengths with the golden ones (SHAPE-11).
-
-    Parameters
-    ----------
-    padding : bool
-        Whether the output on the padding counts; zeros are as right there as repetition.
-    """
-    golden = bench.store.expected(case.calls[0].expected["output"])
-    if output.shape == golden.value.shape:
-        padded = np.arange(output.shape[1])[None, :, None] >= lengths[:, None, None]
-        excused = padded & ((output == 0) | (not padding))
-        output = np.where(excused, golden.value.astype(output.dtype), output)
-    return compare({"output": golden}, {"output": output}, bench.dtype, {"output": 1})
 
 
 def _judge(case: Case, error: Exception, bench: Bench, unproved: str) -> Verdict:

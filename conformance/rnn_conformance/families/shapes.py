@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rnn_fixtures.case import Case
 
 from rnn_conformance.adapters.base import Unsupported
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import calls
-from rnn_conformance.families.outcome import Outcome, checked
-from rnn_conformance.families.rejects import compare_lengths
-from rnn_conformance.verdict import Verdict, named
+from rnn_conformance.families.outcome import Outcome
+from rnn_conformance.verdict import Verdict
 
 
 def run(case: Case, bench: Bench) -> Outcome:
@@ -42,13 +40,11 @@ def _lengths(case: Case, bench: Bench) -> Outcome:
     plain = not any(case.argument(name) for name in ("go_backwards", "time_major", "zero_output_for_mask"))
     if outcome.verdict.verdict != "pass" or not (plain and case.argument("return_sequences")):
         return outcome
-    model, lengths = bench.model(case), np.array(case.detail["lengths"], np.int64)
     try:
-        found = named(["output"], checked(model.call_lengths(bench.array(case.calls[0].input), lengths)))
+        verdict = calls.with_lengths(case, bench)
     except Unsupported:
         return outcome
-    verdict = found if isinstance(found, Verdict) else compare_lengths(case, bench, found["output"], lengths)
-    return outcome if verdict.verdict == "pass" else Outcome.of(verdict, model)
+    return outcome if verdict.verdict == "pass" else Outcome.of(verdict, bench.model(case))
 
 
 def _spelled(shapes: Sequence[Sequence[int | None]]) -> str:
