@@ -24,6 +24,9 @@ def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
         has_initial_state=any(call.initial_state is not None for call in case.calls),
         declared=case.detail.get("declared", {}),
         positional=tuple(case.detail.get("positional", ())),
+        num_layers=len(case.network.layers),
+        bidirectional=len(case.network.layers[0]) > 1,
+        merge_mode=case.network.merge_mode,
     )
 
 
@@ -33,6 +36,7 @@ def build_key(case: Case) -> tuple[Any, ...]:
         case.layer,
         tuple((name, str(value)) for name, value in case.layer_arguments.items()),
         tuple(vars(case.size).values()),
+        *(str(case.argument(name)) for name in ("num_layers", "bidirectional", "merge_mode")),
         any(call.mask is not None for call in case.calls),
         any(call.initial_state is not None for call in case.calls),
         str([case.detail.get(name) for name in ("arguments", "declared", "positional")]),

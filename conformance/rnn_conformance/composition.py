@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rnn_reference.network import Result
+from rnn_reference.recurrence import Trajectory
 
 from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model, Unsupported
 
@@ -34,18 +36,24 @@ class Packed:
     right_padded: bool
 
     def unpack(
-        self, outputs: np.ndarray, *, zero_output_for_mask: bool, zero_padded: bool = True
+        self,
+        outputs: np.ndarray,
+        *,
+        zero_output_for_mask: bool,
+        zero_padded: bool = True,
+        backward: bool = False,
     ) -> np.ndarray:
         """Outputs [B, T, U] of the packed steps, back in place, with the outputs of masked steps.
 
         Where the framework itself puts zeros on the padding (``zero_padded``) and right-padded rows with zeros are
-        wanted, its outputs stay untouched.
+        wanted, its outputs stay untouched. In a ``backward`` direction a masked step repeats the valid step after it (NET-5).
         """
         if self.right_padded and zero_output_for_mask and zero_padded:
             return outputs
-        latest = np.cumsum(self.mask, axis=1) - 1
-        placed = np.take_along_axis(outputs, np.maximum(latest, 0)[..., None], axis=1)
-        shown = self.mask if zero_output_for_mask else latest >= 0
+        place = np.cumsum(self.mask, axis=1) - (self.mask if backward else 1)  # the packed step that shows
+        there = (place >= 0) & (place < self.lengths[:, None])
+        placed = np.take_along_axis(outputs, np.where(there, place, 0)[..., None], axis=1)
+        shown = self.mask if zero_output_for_mask else there
         return np.where(shown[..., None], placed, np.zeros_like(placed))
 
     def pull_outputs(self, cotangents: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
@@ -78,20 +86,19 @@ def pack(inputs: np.ndarray, mask: np.ndarray) -> Packed:
     )
 
 
-def select_outputs(
-    outputs: np.ndarray,
-    states: Sequence[np.ndarray],
-    *,
-    return_sequences: bool,
-    return_state: bool,
-    time_major: bool = False,
+def returned(
+    spec: LayerSpec, outputs: Sequence[np.ndarray], states: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """From batch-major outputs [B, T, U] in processing order, what the views ask for (VIEW-1 to VIEW-3)."""
-    if not return_sequences:
-        outputs = outputs[:, -1]
-    elif time_major:
-        outputs = outputs.swapaxes(0, 1)
-    return [outputs, *states] if return_state else [outputs]
+    """What `Model.call` returns (VIEW-1 to VIEW-3, NET-2 to NET-4).
+
+    Parameters
+    ----------
+    outputs : sequence of arrays [B, T, U]
+        Of the last layer's directions, batch-major: the first in processing order, a second one in the input's.
+    """
+    network = spec.network
+    runs = [Trajectory(outputs[0], ()), *(Trajectory(o[:, ::-1], ()) for o in outputs[1:])]
+    return list(network.views(Result(tuple(runs), tuple(states))).values())
 
 
 @dataclass(frozen=True)
@@ -130,17 +137,10 @@ class Flat:
 
     def returned(self, outputs: np.ndarray, states: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What `Model.call` returns, from the layer's outputs [B, T, U] and states."""
-        a = self.spec.arguments
         if self.packed is not None:
-            zero = bool(a["zero_output_for_mask"])
+            zero = bool(self.spec.arguments["zero_output_for_mask"])
             outputs = self.packed.unpack(outputs, zero_output_for_mask=zero, zero_padded=False)
-        return select_outputs(
-            outputs,
-            states,
-            return_sequences=a["return_sequences"],
-            return_state=a["return_state"],
-            time_major=a["time_major"],
-        )
+        return returned(self.spec, [outputs], states)
 
     def cotangents(self, given: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Cotangents of the layer's outputs [B, T, U] and of its states, from those of what is returned."""
@@ -167,14 +167,28 @@ class Flat:
         return gradient.swapaxes(0, 1) if a["time_major"] else gradient
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """A shape that can be viewed as an array of it would be."""
+
+    shape: tuple[int | None, ...]
+
+    def __getitem__(self, key: tuple[slice, int]) -> _Shape:
+        return _Shape((self.shape[0], *self.shape[2:]))
+
+    def swapaxes(self, first: int, second: int) -> _Shape:
+        axes = list(self.shape)
+        axes[first], axes[second] = axes[second], axes[first]
+        return _Shape(tuple(axes))
+
+
 def static_views(
     spec: LayerSpec, output: Sequence[int | None], state: Sequence[int | None]
 ) -> list[tuple[int | None, ...]]:
     """Of a framework that says [B, T, U] and [B, U], what the views ask for (VIEW-1 to VIEW-3)."""
-    a = spec.arguments
-    batch, _, units = output
-    shown = tuple(output) if a["return_sequences"] else (batch, units)
-    return [shown, *([tuple(state)] * spec.state_count if a["return_state"] else [])]
+    config = spec.network.config
+    states = [_Shape(tuple(state))] * spec.state_count
+    return [view.shape for view in config.views(Trajectory(_Shape(tuple(output)), tuple(states))).values()]
 
 
 class Carrying(Model):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from rnn_fixtures.domain import Size
+from rnn_reference.network import Network
 
 OPEN = 40.0  # a bias that holds a gate open; its negative shuts it
 REST = 0.5  # what a candidate rests at
@@ -223,13 +224,14 @@ def recover_between(
         bias = np.stack([bias, 0 * bias])
     kernel = np.zeros((size.U, gates, size.U))
     kernel[:, 2, :] = (1 - rate) * np.eye(size.U)
+    first, second = Network.of(layer, {"num_layers": 2}).places
     weights = {
-        "kernel": np.zeros((size.F, gates * size.U)),
-        "recurrent_kernel": np.zeros((size.U, gates * size.U)),
-        "bias": bias,
-        "kernel 2": kernel.reshape(size.U, -1),
-        "recurrent_kernel 2": np.zeros((size.U, gates * size.U)),
-        "bias 2": bias,
+        first + "kernel": np.zeros((size.F, gates * size.U)),
+        first + "recurrent_kernel": np.zeros((size.U, gates * size.U)),
+        first + "bias": bias,
+        second + "kernel": kernel.reshape(size.U, -1),
+        second + "recurrent_kernel": np.zeros((size.U, gates * size.U)),
+        second + "bias": bias,
     }
     set_weights({name: array.astype(dtype) for name, array in weights.items()})
     rewind()

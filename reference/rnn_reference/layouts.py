@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rnn_reference.network import Network, weights_at
+
 Weights = Mapping[str, np.ndarray]
 
 # Positions of Keras's gates (i, f, c, o), (z, r, h) in each framework's order.
@@ -65,6 +67,18 @@ def to_torch(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[
         b_input, b_recurrent = _two_biases(layer, weights, reset_after)
         result["bias_ih_l0"] = reorder(b_input, order)
         result["bias_hh_l0"] = reorder(b_recurrent, order)
+    return result
+
+
+def network_to_torch(network: Network, weights: Weights) -> dict[str, np.ndarray]:
+    """Parameters of a stack, of one direction or two (MAP-TORCH-4)."""
+    config = network.config
+    result: dict[str, np.ndarray] = {}
+    for place in network.places:
+        own = to_torch(config.layer, weights_at(weights, place), reset_after=config.reset_after)
+        number, _, direction = (place or "0.forward.").removesuffix(".").partition(".")
+        suffix = f"_l{number}" + ("_reverse" if direction == "backward" else "")
+        result |= {name.removesuffix("_l0") + suffix: array for name, array in own.items()}
     return result
 
 
@@ -146,6 +160,19 @@ def to_onnx(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[s
         both = [reorder(b, order) for b in _two_biases(layer, weights, reset_after)]
         result["B"] = np.concatenate(both)[None]
     return result
+
+
+def network_to_onnx(network: Network, weights: Weights) -> list[dict[str, np.ndarray]]:
+    """``W``, ``R`` and ``B`` of each layer's node, directions along their first axis (MAP-ONNX-4)."""
+    config, places = network.config, iter(network.places)
+    nodes = []
+    for layer in network.layers:
+        directions = [
+            to_onnx(config.layer, weights_at(weights, next(places)), reset_after=config.reset_after)
+            for _ in layer
+        ]
+        nodes.append({name: np.concatenate([d[name] for d in directions]) for name in directions[0]})
+    return nodes
 
 
 def from_onnx(layer: str, tensors: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:

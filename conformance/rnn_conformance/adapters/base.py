@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_dtypes
 import numpy as np
 from rnn_fixtures.domain import Size
+from rnn_reference.network import Network
 
 DTYPES: Mapping[str, Any] = {
     "float64": np.dtype(np.float64),
@@ -106,6 +107,9 @@ class LayerSpec:
         Given where the layer must keep its own initial weights: the seed to draw them with (INIT-1).
     positional : tuple
         Arguments given by position too, before those of ``arguments`` (ERR-3).
+    num_layers, bidirectional, merge_mode
+        Other than 1, False and "concat" where a stack of layers, or layers of two directions, are asked for (NET-1 to NET-5): then the names of
+        weights begin with their place, and states come in the order of NET-4.
     """
 
     layer: str
@@ -118,6 +122,20 @@ class LayerSpec:
     declared: Mapping[str, Any] = field(default_factory=dict)
     positional: tuple[Any, ...] = ()
     seed: int | None = None
+    num_layers: int = 1
+    bidirectional: bool = False
+    merge_mode: str | None = "concat"
+
+    @property
+    def network(self) -> Network:
+        """The network that is asked for; mostly a single layer of one direction."""
+        own = {name: getattr(self, name) for name in ("num_layers", "bidirectional", "merge_mode")}
+        return Network.of(self.layer, {**self.arguments, **own})
+
+    @property
+    def is_network(self) -> bool:
+        """Whether more is asked for than a single layer of one direction."""
+        return self.num_layers > 1 or self.bidirectional
 
     @property
     def units(self) -> Any:
@@ -320,6 +338,11 @@ KERAS_DEFAULTS = {
 }
 
 
+def refuse_networks(spec: LayerSpec, reason: str) -> None:
+    """Raise `Unsupported` where more is asked for than a single layer of one direction (NET-1, NET-2)."""
+    require(not spec.is_network, reason, "NET-2" if spec.bidirectional else "NET-1")
+
+
 def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
     """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
     for name, clause in KERAS_ONLY.items():
@@ -331,9 +354,10 @@ def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
     require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
 
 
-def converted(
-    convert: Callable[..., Mapping[str, np.ndarray]], *args: Any, **kwargs: Any
-) -> Mapping[str, np.ndarray]:
+C = TypeVar("C")
+
+
+def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:
     """Weights in another layout; a shape that stands in the way of converting is one that the framework never sees."""
     try:
         return convert(*args, **kwargs)

@@ -33,13 +33,14 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
+from rnn_conformance.adapters.flax_networks import FlaxNetwork
 from rnn_conformance.composition import (
     Carrying,
     Flat,
     PredictingInBatches,
     in_batches,
     pack,
-    select_outputs,
+    returned,
     static_views,
 )
 
@@ -142,6 +143,8 @@ class FlaxNnxAdapter(Adapter):
         open_length = spec.declared.get("Input", [None, 0])[1] is None
         require(not (a["unroll"] and open_length), "nnx.RNN unrolls a given number of steps", "UNROLL-2")
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
+        if spec.is_network:
+            return FlaxNetwork(_layer, spec, _device(spec.device))
         masked = spec.has_mask
         key = (
             *(spec.layer, a["activation"], a["recurrent_activation"], a["use_bias"], a["unroll"]),
@@ -340,13 +343,7 @@ class _FlaxModel(PredictingInBatches):
         elif a["time_major"]:
             result = result.swapaxes(0, 1)
         states = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
-        return select_outputs(
-            result,
-            states,
-            return_sequences=a["return_sequences"],
-            return_state=a["return_state"],
-            time_major=a["time_major"],
-        )
+        return returned(self._spec, [result], states)
 
     def initial_weights(self) -> Mapping[str, np.ndarray]:
         _, state = nnx.split(self._rnn)

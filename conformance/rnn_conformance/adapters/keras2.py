@@ -12,6 +12,7 @@ from rnn_fixtures.case import NO_SUCH
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
 from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
+from rnn_conformance.adapters.keras_networks import KerasNetwork
 
 # isort: split
 import tf_keras
@@ -46,7 +47,7 @@ class Keras2Adapter(Adapter):
         arguments = layer_arguments(tf_keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)
-        require(not stacked, "Keras's layers are not stacks of layers", "DROP-5")
+        require(not stacked, "Keras's layers have no dropout between them", "DROP-5")
         for name in ("activation", "recurrent_activation"):
             known = arguments[name] in (None, NO_SUCH, *KNOWN)
             require(known, f"Keras 2 has no activation {arguments[name]}", "ACT-1")
@@ -55,6 +56,12 @@ class Keras2Adapter(Adapter):
         size = spec.size
         shape = (size.T, size.B, size.F) if arguments["time_major"] else (size.B, size.T, size.F)
         on_device = partial(setup.tf.device, setup.tf_device(spec.device))
+        if spec.is_network:
+
+            def make(**own: Any) -> Any:
+                return getattr(tf_keras.layers, spec.layer)(**(arguments | own), dtype=dtype)
+
+            return KerasNetwork(tf_keras, make, spec, setup.tf.convert_to_tensor, _to_numpy, on_device)
         with on_device():
             with framework():
                 layer = getattr(tf_keras.layers, spec.layer)(

@@ -14,6 +14,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen be
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
 from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
+from rnn_conformance.adapters.keras_networks import KerasNetwork
 
 # isort: split
 import keras
@@ -43,7 +44,7 @@ class Keras3Adapter(Adapter):
         arguments = layer_arguments(keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)
-        require(not stacked, "Keras's layers are not stacks of layers", "DROP-5")
+        require(not stacked, "Keras's layers have no dropout between them", "DROP-5")
         require(not arguments.pop("time_major"), "Keras 3 dropped time_major", "TIME-1")
         for name in ("activation", "recurrent_activation"):
             require(
@@ -55,6 +56,12 @@ class Keras3Adapter(Adapter):
         declared = {name: value for name, value in spec.declared.items() if name != "Input"}
         size = spec.size
         on_device = partial(keras.device, spec.device.replace("cuda", "gpu"))
+        if spec.is_network:
+
+            def make(**own: Any) -> Any:
+                return getattr(keras.layers, spec.layer)(**(arguments | own), dtype=dtype)
+
+            return KerasNetwork(keras, make, spec, keras.ops.convert_to_tensor, _to_numpy, on_device)
         with on_device():
             with framework():
                 layer = getattr(keras.layers, spec.layer)(

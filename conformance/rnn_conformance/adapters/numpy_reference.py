@@ -42,7 +42,7 @@ class NumpyAdapter(Adapter):
 
     def build(self, spec: LayerSpec) -> Model:
         """The reference layer with the case's arguments as they are."""
-        return _NumpyModel(spec)
+        return _NumpyNetwork(spec) if spec.is_network else _NumpyModel(spec)
 
 
 class _NumpyModel(Model):
@@ -53,8 +53,7 @@ class _NumpyModel(Model):
                 arguments[name] = None
         mixed = arguments.pop("dtype_policy", "none") != "none"
         require(not mixed, "the reference computes in one dtype", "PREC-7")
-        stacked = arguments.pop("stacked_dropout", 0.0)
-        require(not stacked, "the reference's layers are not stacks of layers", "DROP-5")
+        arguments.pop("stacked_dropout", None)
         declared = dict(spec.declared)
         if "Input" in declared:
             declared = {"batch_input_shape": declared["Input"]}
@@ -136,3 +135,40 @@ class _NumpyModel(Model):
         before = self._layer.calls
         result = self._layer.predict(inputs, batch_size)
         return result if isinstance(result, list) else [result], self._layer.calls - before
+
+
+class _NumpyNetwork(Model):
+    """`rnn_reference.network.Network` over float arrays."""
+
+    def __init__(self, spec: LayerSpec) -> None:
+        require(
+            not spec.arguments.get("stacked_dropout"), "the reference draws no masks between layers", "DROP-5"
+        )
+        self._spec, self._time_major = spec, bool(spec.arguments["time_major"])
+        self._weights: dict[str, np.ndarray] = {}
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._weights = dict(weights)
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        return self.call_training(inputs, mask, initial_state, None)
+
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
+        if self._time_major:
+            inputs = inputs.swapaxes(0, 1)
+            mask = None if mask is None else mask.swapaxes(0, 1)
+        with framework():
+            network = self._spec.network
+            result = network.forward(inputs, self._weights, initial_state=initial_state, mask=mask)
+            return list(network.views(result).values())

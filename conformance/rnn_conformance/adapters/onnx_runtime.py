@@ -26,7 +26,7 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.composition import Carrying, PredictingInBatches, pack, select_outputs, static_views
+from rnn_conformance.composition import Carrying, PredictingInBatches, pack, returned, static_views
 
 OPSET, IR_VERSION = 14, 8
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
@@ -67,6 +67,9 @@ class OnnxRuntimeAdapter(Adapter):
             )
         require(spec.seed is None, "ONNX operators take their weights as inputs: none are made", "INIT-1")
         refuse_keras_only(spec, "ONNX LSTM and GRU")
+        # Merging by ReduceMean and its kin would be tested, not the operator: directions are side by side between layers.
+        inside = spec.num_layers > 1 and spec.merge_mode != "concat"
+        require(not inside, "ONNX operators keep the directions apart", "NET-3")
         require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
         return _OnnxModel(spec)
 
@@ -99,9 +102,9 @@ class _OnnxModel(PredictingInBatches):
         self._reverse = bool(spec.arguments["go_backwards"]) and not spec.has_mask
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        complete = ("bias" in weights) == self._spec.arguments["use_bias"]
+        complete = any(name.endswith("bias") for name in weights) == self._spec.arguments["use_bias"]
         require(complete, "ONNX inputs are named, and B is optional: there is no list of weights", "WEIGHT-5")
-        tensors = converted(layouts.to_onnx, self._spec.layer, weights, reset_after=self._spec.reset_after)
+        nodes = converted(layouts.network_to_onnx, self._spec.network, weights)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -109,35 +112,67 @@ class _OnnxModel(PredictingInBatches):
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         with framework():
             self._session = onnxruntime.InferenceSession(
-                self._model(tensors).SerializeToString(),
+                self._model(nodes).SerializeToString(),
                 options,
                 providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])],
             )
 
-    def _model(self, tensors: Mapping[str, np.ndarray]) -> Any:
+    def _model(self, nodes: Sequence[Mapping[str, np.ndarray]]) -> Any:
+        """A chain of operators, from the weights of each."""
         spec = self._spec
-        element, units = ELEMENT[spec.dtype], spec.units
+        element, directions = ELEMENT[spec.dtype], 2 if spec.bidirectional else 1
         attributes = _attributes(spec)
         if self._reverse:
             attributes["direction"] = "reverse"
-        states = ["initial_h", "initial_c"][: spec.state_count] if spec.has_initial_state else []
-        names = ["X", "W", "R", "B" if "B" in tensors else "", "lengths" if spec.has_mask else "", *states]
-        outputs = ["Y", "Y_h", "Y_c"][: 1 + spec.state_count]
-        node = helper.make_node(spec.layer, names, outputs, **attributes)
+        if spec.bidirectional:
+            attributes["direction"] = "bidirectional"
+            listed = ("activations", "activation_alpha", "activation_beta")
+            attributes |= {name: attributes[name] * 2 for name in listed if name in attributes}
 
         def value(name: str, shape: list[Any] | None, kind: int = element) -> Any:
             return helper.make_tensor_value_info(name, kind, shape)
 
-        inputs = [value("X", ["T", "B", spec.size.F])]
+        graph_inputs, graph_outputs = [value("X", ["T", "B", spec.size.F])], []
         if spec.has_mask:
-            inputs.append(value("lengths", ["B"], TensorProto.INT32))
-        inputs += [value(name, [1, "B", units]) for name in states]
+            graph_inputs.append(value("lengths", ["B"], TensorProto.INT32))
+        operators, initializers = [], []
+        seen = "X"
+        for number, tensors in enumerate(nodes):
+            last = number == len(nodes) - 1
+            end = "" if len(nodes) == 1 else f"_{number}"
+            states = [f"initial_{name}{end}" for name in "hc"[: spec.state_count]]
+            states = states if spec.has_initial_state else []
+            finals = [f"Y_{name}{end}" for name in "hc"[: spec.state_count]]
+            names = [f"{name}{end}" for name in ("W", "R")]
+            bias = f"B{end}" if "B" in tensors else ""
+            operators.append(
+                helper.make_node(
+                    spec.layer,
+                    [seen, *names, bias, "lengths" if spec.has_mask else "", *states],
+                    ["Y" if last else f"Y{end}", *finals],
+                    **attributes,
+                )
+            )
+            if not last:  # [T, D, B, U] to the next one's input [T, B, D U]
+                operators += [
+                    helper.make_node("Transpose", [f"Y{end}"], [f"side{end}"], perm=[0, 2, 1, 3]),
+                    helper.make_node("Reshape", [f"side{end}", "joined"], [f"X{end}"]),
+                ]
+                seen = f"X{end}"
+            graph_inputs += [value(name, [directions, "B", spec.units]) for name in states]
+            graph_outputs += finals
+            initializers += [
+                numpy_helper.from_array(np.ascontiguousarray(array), f"{name}{end}")
+                for name, array in tensors.items()
+            ]
+        if len(nodes) > 1:
+            initializers.append(numpy_helper.from_array(np.array([0, 0, -1], np.int64), "joined"))
         graph = helper.make_graph(
-            [node],
+            operators,
             spec.layer,
-            inputs,
-            [value(name, None) for name in outputs],
-            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in tensors.items()],
+            graph_inputs,
+            [value(name, None) for name in ("Y", *graph_outputs)],
+            initializers,
         )
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
@@ -149,7 +184,8 @@ class _OnnxModel(PredictingInBatches):
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
         a = self._spec.arguments
-        self.mode = "composed" if a["go_backwards"] else "native"
+        merged = self._spec.bidirectional and self._spec.merge_mode != "concat"
+        self.mode = "composed" if a["go_backwards"] or merged else "native"
         if a["time_major"]:
             inputs = inputs.swapaxes(0, 1)
             mask = None if mask is None else mask.swapaxes(0, 1)
@@ -158,32 +194,46 @@ class _OnnxModel(PredictingInBatches):
             if a["go_backwards"]:
                 inputs, mask = inputs[:, ::-1], mask[:, ::-1]
             packed = pack(inputs, mask)
-            if not (packed.right_padded and a["zero_output_for_mask"]):
+            if not (packed.right_padded and self._spec.network.config.zero_output_for_mask):
                 self.mode = "composed"
             inputs, feeds["lengths"] = packed.inputs, packed.lengths.astype(np.int32)
         feeds["X"] = np.ascontiguousarray(inputs.swapaxes(0, 1))
         if self._spec.has_initial_state:
-            count = len(initial_state) if initial_state is not None else self._spec.state_count
-            named = "ONNX LSTM and GRU take each state by name, not as a list"
-            require(count == self._spec.state_count, named, "STATE-2")
+            wanted = len(self._spec.network.state_names)
+            count = len(initial_state) if initial_state is not None else wanted
+            require(count == wanted, "ONNX LSTM and GRU take each state by name, not as a list", "STATE-2")
             zero = np.zeros((inputs.shape[0], self._spec.size.U), inputs.dtype)
-            states = initial_state or [zero] * self._spec.state_count  # the model's inputs are not optional
-            for name, state in zip(("initial_h", "initial_c"), states, strict=False):
-                feeds[name] = np.ascontiguousarray(state[None])
+            feeds |= self._state_feeds(
+                initial_state or [zero] * wanted
+            )  # the model's inputs are not optional
         with framework():
             outputs, *finals = self._session.run(None, feeds)
-        result = outputs[:, 0].swapaxes(0, 1)
+        parts = [outputs[:, k].swapaxes(0, 1) for k in range(outputs.shape[1])]
         if mask is not None:
-            result = packed.unpack(result, zero_output_for_mask=a["zero_output_for_mask"])
+            zero_masked = self._spec.network.config.zero_output_for_mask
+            parts = [
+                packed.unpack(part, zero_output_for_mask=zero_masked, backward=k == 1)
+                for k, part in enumerate(parts)
+            ]
         elif self._reverse:
-            result = result[:, ::-1]
-        return select_outputs(
-            result,
-            [state[0] for state in finals],
-            return_sequences=a["return_sequences"],
-            return_state=a["return_state"],
-            time_major=a["time_major"],
-        )
+            parts = [parts[0][:, ::-1]]
+        kinds, states = self._spec.state_count, []
+        for first in range(0, len(finals), kinds):  # layer by layer
+            own = finals[first : first + kinds]
+            states += [kind[k] for k in range(len(parts)) for kind in own]
+        return returned(self._spec, parts, states)
+
+    def _state_feeds(self, states: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Each node's inputs ``initial_h`` and ``initial_c`` [D, B, U], from states in the order of NET-4."""
+        spec = self._spec
+        per_layer = len(states) // spec.num_layers
+        feeds = {}
+        for number in range(spec.num_layers):
+            own = states[number * per_layer : (number + 1) * per_layer]
+            end = "" if spec.num_layers == 1 else f"_{number}"
+            for k, name in enumerate("hc"[: spec.state_count]):
+                feeds[f"initial_{name}{end}"] = np.stack(own[k :: spec.state_count])
+        return feeds
 
     def _zero_model(self) -> Any:
         spec = self._spec
@@ -195,7 +245,7 @@ class _OnnxModel(PredictingInBatches):
             reset_after=spec.reset_after,
         )
         zeros = {name: np.zeros(shape, DTYPES[spec.dtype]) for name, shape in shapes.items()}
-        return self._model(layouts.to_onnx(spec.layer, zeros, reset_after=spec.reset_after))
+        return self._model([layouts.to_onnx(spec.layer, zeros, reset_after=spec.reset_after)])
 
     def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
         """``onnx.shape_inference``; open dimensions are symbols."""

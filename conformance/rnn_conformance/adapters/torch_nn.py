@@ -30,7 +30,7 @@ from rnn_conformance.composition import (
     Flat,
     PredictingInBatches,
     pack,
-    select_outputs,
+    returned,
     static_views,
 )
 
@@ -74,8 +74,10 @@ class TorchAdapter(Adapter):
             "torch.nn.GRU applies the reset gate after the recurrent product only",
             "GRU-EQ-4",
         )
-        single = {k: v for k, v in a.items() if k != "stacked_dropout"}
-        refuse_keras_only(replace(spec, arguments=single), "torch.nn layers")
+        refuse_keras_only(replace(spec, arguments=_own(spec)), "torch.nn layers")
+        # Halves of the last layer's output can be merged afterwards; between layers nobody can reach.
+        inside = spec.num_layers > 1 and spec.merge_mode != "concat"
+        require(not inside, "torch.nn layers concatenate the directions between layers", "NET-3")
         require(not a["unroll"], "torch.nn layers have no unroll argument", "UNROLL-1")
         return _TorchModel(spec)
 
@@ -91,13 +93,13 @@ class _TorchModel(PredictingInBatches):
         if spec.seed is not None:
             torch.manual_seed(spec.seed)
         self._batch_first = not self._arguments["time_major"]
-        self._stacked = spec.arguments.get("stacked_dropout", 0.0)
         with framework():
             self._module = getattr(torch.nn, spec.layer)(
                 spec.size.F,
                 spec.units,
-                num_layers=2 if self._stacked else 1,
-                dropout=self._stacked,
+                num_layers=spec.num_layers,
+                bidirectional=spec.bidirectional,
+                dropout=self._arguments.get("stacked_dropout", 0.0),
                 bias=self._arguments["use_bias"],
                 batch_first=self._batch_first,
                 device=spec.device,
@@ -106,13 +108,7 @@ class _TorchModel(PredictingInBatches):
         self.path = "cuDNN" if spec.device.startswith("cuda") and torch.backends.cudnn.enabled else None
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        first = {name: array for name, array in weights.items() if not name.endswith(" 2")}
-        second = {name[:-2]: array for name, array in weights.items() if name.endswith(" 2")}
-        layer, after = self._spec.layer, self._spec.reset_after
-        own = dict(converted(layouts.to_torch, layer, first, reset_after=after))
-        if second:
-            upper = layouts.to_torch(layer, second, reset_after=after)
-            own |= {name.replace("_l0", "_l1"): array for name, array in upper.items()}
+        own = converted(layouts.network_to_torch, self._spec.network, weights)
         tensors = {name: self._tensor(array) for name, array in own.items()}
         with framework():
             self._module.load_state_dict(tensors)
@@ -139,9 +135,10 @@ class _TorchModel(PredictingInBatches):
                 "torch.nn.GRU takes its state as one tensor, not as a list",
                 "STATE-2",
             )
-            tensors = [self._tensor(state[None]) for state in initial_state]
+            tensors = [self._tensor(state) for state in self._stacked(initial_state)]
             states = tuple(tensors) if self._spec.layer == "LSTM" else tensors[0]
-        self.mode = "composed" if a["go_backwards"] else "native"
+        merged = self._spec.bidirectional and self._spec.merge_mode != "concat"
+        self.mode = "composed" if a["go_backwards"] or merged else "native"
         if a["go_backwards"]:
             inputs = np.flip(inputs, time_axis)
             mask = None if mask is None else np.flip(mask, time_axis)
@@ -151,26 +148,31 @@ class _TorchModel(PredictingInBatches):
                 with framework():
                     outputs, final = self._module(tensor, states)
                 result = _numpy(outputs)
-                result = result if self._batch_first else result.swapaxes(0, 1)
+                parts = self._directions(result if self._batch_first else result.swapaxes(0, 1))
             else:
-                result, final = self._call_masked(inputs, mask, states)
-        finals = [_numpy(s[0]) for s in (final if isinstance(final, tuple) else (final,))]
-        return select_outputs(
-            result,
-            finals,
-            return_sequences=a["return_sequences"],
-            return_state=a["return_state"],
-            time_major=a["time_major"],
-        )
+                parts, final = self._call_masked(inputs, mask, states)
+        kinds = [_numpy(s) for s in (final if isinstance(final, tuple) else (final,))]
+        finals = [kind[place] for place in range(len(kinds[0])) for kind in kinds]
+        return returned(self._spec, parts, finals)
 
-    def _call_masked(self, inputs: np.ndarray, mask: np.ndarray, states: Any) -> tuple[np.ndarray, Any]:
-        """The valid steps as a PackedSequence."""
+    def _stacked(self, states: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Each kind of state for all layers and directions [L D, B, U] (NET-4)."""
+        if not self._spec.is_network:
+            return [state[None] for state in states]
+        return [np.stack(states[k :: self._spec.state_count]) for k in range(self._spec.state_count)]
+
+    def _directions(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Of outputs [B, T, D U] those of each direction."""
+        return np.split(outputs, 2, axis=-1) if self._spec.bidirectional else [outputs]
+
+    def _call_masked(self, inputs: np.ndarray, mask: np.ndarray, states: Any) -> tuple[list[np.ndarray], Any]:
+        """The valid steps as a PackedSequence: outputs of each direction, back in place."""
         if not self._batch_first:
             inputs, mask = inputs.swapaxes(0, 1), mask.swapaxes(0, 1)
         packed = pack(inputs, mask)
         if not packed.lengths.all():
             raise Unsupported("pack_padded_sequence refuses a row of length 0", "MASK-6")
-        zero = bool(self._arguments["zero_output_for_mask"])
+        zero = self._spec.network.config.zero_output_for_mask
         if not (packed.right_padded and zero):
             self.mode = "composed"
         tensor = self._tensor(packed.inputs if self._batch_first else packed.inputs.swapaxes(0, 1))
@@ -180,7 +182,10 @@ class _TorchModel(PredictingInBatches):
             )
             outputs, final = self._module(sequence, states)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
-        return packed.unpack(_numpy(padded), zero_output_for_mask=zero), final
+        return [
+            packed.unpack(part, zero_output_for_mask=zero, backward=k == 1)
+            for k, part in enumerate(self._directions(_numpy(padded)))
+        ], final
 
     def initial_weights(self) -> Mapping[str, np.ndarray]:
         """PyTorch's own defaults; of an LSTM's two biases the sum."""
@@ -305,6 +310,11 @@ class _TorchModel(PredictingInBatches):
 
     def rewind(self) -> None:
         torch.manual_seed(7)
+
+
+def _own(spec: LayerSpec) -> dict[str, Any]:
+    """The arguments but for the one that PyTorch alone has."""
+    return {name: value for name, value in spec.arguments.items() if name != "stacked_dropout"}
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -15,6 +15,7 @@ Procedure = Callable[[Case, Bench], Outcome]
 PROCEDURES: dict[str, Procedure] = {
     "forward": calls.run,
     "stateful": calls.run,
+    "networks": calls.run,
     "shapes": shapes.run,
     "rejects": rejects.run,
     "initial": initial.run,

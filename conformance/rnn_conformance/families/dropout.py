@@ -248,17 +248,13 @@ def _stacked(case: Case, bench: Bench, mask: np.ndarray) -> Expected:
     exact = {name: bench.store.exact(ref).astype(np.float64) for name, ref in case.weights.items()}
     inputs = bench.store.exact(case.calls[0].input).astype(np.float64)
 
+    network = case.network
+
     def output(source: NoiseSource | None) -> np.ndarray:
         x: Any = inputs if source is None else source.lift(inputs)
-        for suffix in ("", " 2"):
-            x = (
-                LayerConfig.of(case.layer, case.arguments)
-                .forward(x, {name: exact[name + suffix] for name in ("kernel", "recurrent_kernel", "bias")})
-                .outputs
-            )
-            if not suffix:
-                x = x * mask.swapaxes(0, 1)
-        return x if source is None else x.sensitivity
+        result = network.forward(x, exact, between=mask.swapaxes(0, 1))
+        shown = network.views(result)["output"]
+        return shown if source is None else shown.sensitivity
 
     value, free, strict = (
         output(s) for s in (None, NoiseSource(NOISE_SEED, strict=False), NoiseSource(NOISE_SEED, strict=True))

@@ -5,12 +5,22 @@ They prove the suite: `rnn-conformance mutants` runs each as if it were an imple
 
 from __future__ import annotations
 
-from rnn_conformance.variants import equations, gates, hidden, masks, numbers, refusals, training, views
+from rnn_conformance.variants import (
+    equations,
+    gates,
+    hidden,
+    masks,
+    networks,
+    numbers,
+    refusals,
+    training,
+    views,
+)
 from rnn_conformance.variants.base import PAIR, Variant, combined
 
 REGISTRY: dict[str, Variant] = {
     variant.name: variant
-    for module in (gates, equations, masks, views, refusals, training, numbers, hidden)
+    for module in (gates, equations, masks, views, refusals, training, numbers, hidden, networks)
     for variant in module.VARIANTS
 }
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from rnn_reference import activations, elementary, layers, recurrence
+from rnn_reference import activations, elementary, layers, network, recurrence
 from rnn_reference import training as reference_training
+from rnn_reference.network import weights_at
 
-from rnn_conformance.adapters.base import LayerSpec, Model
+from rnn_conformance.adapters.base import LayerSpec, Model, require
 from rnn_conformance.adapters.numpy_reference import NumpyAdapter
 
 Weights = dict[str, np.ndarray]
@@ -19,6 +20,7 @@ Weights = dict[str, np.ndarray]
 MODULES = {
     "recurrence": recurrence,
     "layers": layers,
+    "network": network,
     "training": reference_training,
     "elementary": elementary,
 }
@@ -97,11 +99,12 @@ class VariantAdapter(NumpyAdapter):
             spec = replace(spec, arguments=variant.arguments(dict(spec.arguments)))
         model: Any = super().build(spec)
         if variant.model is not None:
+            require(not spec.is_network, "the variant changes the calls of a single layer", variant.clause)
             variant.model(model, spec)
         if variant.weights is not None:
             _replace_weights(model, variant.weights, spec)
         if variant.functions:
-            for name in ("call_training", "gradients", "fit", "predict"):
+            for name in ("call_training", *(() if spec.is_network else ("gradients", "fit", "predict"))):
                 _wrap(model, name, variant.functions)
         return model
 
@@ -110,7 +113,11 @@ def _replace_weights(model: Any, change: Callable[[Weights, LayerSpec], Weights]
     plain = model.set_weights
 
     def set_weights(weights: Mapping[str, np.ndarray]) -> None:
-        plain(change(dict(weights), spec))
+        changed: Weights = {}
+        for place in spec.network.places:
+            own = change(weights_at(weights, place), spec)
+            changed |= {place + name: array for name, array in own.items()}
+        plain(changed)
 
     model.set_weights = set_weights
 

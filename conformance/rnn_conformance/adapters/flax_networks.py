@@ -1,0 +1,156 @@
+"""Stacks and ``nnx.Bidirectional`` of Flax NNX (NET-1 to NET-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from rnn_reference import layouts
+from rnn_reference.network import weights_at
+
+from rnn_conformance.adapters.base import LayerSpec, converted, framework
+from rnn_conformance.composition import PredictingInBatches, pack, returned
+
+MERGE: Mapping[str | None, Callable[[Any, Any], Any]] = {
+    "sum": jnp.add,
+    "mul": jnp.multiply,
+    "ave": lambda forward, backward: (forward + backward) / 2,
+}
+
+
+class _Stack(nnx.Module):  # type: ignore[misc]  # Any where flax is not installed
+    """Layers called one after another."""
+
+    def __init__(self, layers: Sequence[nnx.Module]) -> None:
+        self.layers = nnx.List(layers)
+
+    def __call__(self, inputs: Any, carries: Sequence[Any], lengths: Any) -> Any:
+        finals = []
+        for layer, carry in zip(self.layers, carries, strict=True):
+            final, inputs = layer(inputs, initial_carry=carry, seq_lengths=lengths, return_carry=True)
+            finals.append(final)
+        return finals, inputs
+
+
+def _apply(graph: Any, state: Any, inputs: Any, carries: Any, lengths: Any) -> Any:
+    return nnx.merge(graph, state)(inputs, carries, lengths)
+
+
+class FlaxNetwork(PredictingInBatches):
+    """Layers of ``nnx.RNN`` or ``nnx.Bidirectional``, compiled as one.
+
+    Parameters
+    ----------
+    make : function
+        The layer of one direction that a spec asks for.
+    """
+
+    def __init__(self, make: Callable[[LayerSpec], nnx.RNN], spec: LayerSpec, device: Any) -> None:
+        self._spec, self._device, self.path = spec, device, "XLA"
+        self._swap = bool(spec.arguments["time_major"]) and spec.has_mask
+        time_major = bool(spec.arguments["time_major"]) and not spec.has_mask
+        # Where one direction's step or padding is wanted, the directions of the last layer must stay apart.
+        self._apart = spec.bidirectional and (
+            spec.has_mask or spec.merge_mode is None or not spec.arguments["return_sequences"]
+        )
+        layers: list[nnx.Module] = []
+        self._cells: list[nnx.Module] = []
+        directions = len(spec.network.layers[0])
+        widths = list(spec.network.features(spec.size.F, spec.size.U))[::directions]
+        with jax.default_device(device), framework():
+            for number, width in enumerate(widths):
+                single = replace(spec, size=replace(spec.size, F=width), num_layers=1, bidirectional=False)
+                own = [make(single) for _ in range(directions)]
+                self._cells += [rnn.cell for rnn in own]
+                if directions == 1:
+                    layers += own
+                    continue
+                last = number == spec.num_layers - 1
+                mode = None if last and self._apart else spec.merge_mode
+                merge = {"merge_fn": MERGE[mode]} if mode in MERGE else {}
+                layers.append(nnx.Bidirectional(*own, time_major=time_major, **merge))
+            self._stack = _Stack(layers)
+            graph, _ = nnx.split(self._stack)
+            self._compiled = jax.jit(partial(_apply, graph))
+        self._state: Any = None
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        network = self._spec.network
+        for place, cell in zip(network.places, self._cells, strict=True):
+            own = dict(
+                converted(
+                    layouts.to_flax,
+                    self._spec.layer,
+                    weights_at(weights, place),
+                    reset_after=self._spec.reset_after,
+                )
+            )
+            if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
+                own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
+            with jax.default_device(self._device), framework():
+                for name, array in own.items():
+                    module, _, parameter = name.partition(".")
+                    getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
+        _, self._state = nnx.split(self._stack)
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        spec = self._spec
+        replaced_bias = spec.layer == "GRU" and spec.arguments["use_bias"]
+        merged = self._apart and spec.merge_mode != "concat"
+        composed = replaced_bias or mask is not None or merged or spec.num_layers > 1
+        self.mode = "composed" if composed else "native"
+        if mask is not None:
+            if self._swap:
+                inputs, mask = inputs.swapaxes(0, 1), mask.swapaxes(0, 1)
+            packed = pack(inputs, mask)
+            inputs = packed.inputs
+        with jax.default_device(self._device):
+            lengths = None if mask is None else jnp.asarray(packed.lengths)
+            given, carries = jnp.asarray(inputs), self._carries(initial_state)
+            with framework():
+                finals, outputs = self._compiled(self._state, given, carries, lengths)
+        result = np.asarray(outputs)
+        if mask is None and spec.arguments["time_major"]:
+            result = result.swapaxes(0, 1)
+        states = [np.asarray(s) for final in finals for s in self._listed(final)]
+        if not self._apart and spec.bidirectional:
+            shown = result.swapaxes(0, 1) if spec.arguments["time_major"] else result
+            return [shown, *states] if spec.arguments["return_state"] else [shown]
+        parts = np.split(result, 2, axis=-1) if spec.bidirectional else [result]
+        if mask is not None:
+            zero = spec.network.config.zero_output_for_mask
+            parts = [
+                packed.unpack(part, zero_output_for_mask=zero, zero_padded=False, backward=k == 1)
+                for k, part in enumerate(parts)
+            ]
+        return returned(spec, parts, states)
+
+    def _carries(self, states: Sequence[np.ndarray] | None) -> list[Any]:
+        """One for each layer, a pair for two directions; Flax carries (c, h)."""
+        spec = self._spec
+        if states is None:
+            return [None] * spec.num_layers
+        kinds = spec.state_count
+        single = [
+            tuple(jnp.asarray(s) for s in reversed(states[k : k + kinds]))
+            if kinds == 2
+            else jnp.asarray(states[k])
+            for k in range(0, len(states), kinds)
+        ]
+        return list(zip(single[::2], single[1::2], strict=True)) if spec.bidirectional else single
+
+    def _listed(self, final: Any) -> list[Any]:
+        """The states of a layer's carry in the order of NET-4."""
+        carries = final if self._spec.bidirectional else (final,)
+        return [s for carry in carries for s in (reversed(carry) if isinstance(carry, tuple) else [carry])]
