@@ -43,6 +43,21 @@ def build_key(case: Case) -> tuple[Any, ...]:
     )
 
 
+def program_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys can share a program where a framework compiles one; the order of cases puts them side by side."""
+    a = case.arguments
+    equations = ("activation", "recurrent_activation", "use_bias", "reset_after", "unroll")
+    masked = any(call.mask is not None for call in case.calls)
+    return (
+        case.layer,
+        *(str(a.get(name)) for name in equations),
+        *vars(case.size).values(),
+        masked,
+        # Of masked cases a framework that knows lengths sees neither.
+        not masked and str([a.get(name) for name in ("go_backwards", "time_major")]),
+    )
+
+
 class Bench:
     """Builds a model when the case's build key changes, and sets weights when they change."""
 

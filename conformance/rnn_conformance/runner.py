@@ -26,7 +26,7 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance import known
 from rnn_conformance.adapters.base import Description
-from rnn_conformance.bench import build_key
+from rnn_conformance.bench import build_key, program_key
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, ConfigurationError
 from rnn_conformance.record import Record
 from rnn_conformance.results import Results, Run, new_run
@@ -85,16 +85,26 @@ class Outcome:
 
 
 def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
-    """Batches of at most about ``limit`` cases that never part cases that share a build."""
+    """Batches of at most about ``limit`` cases that never part cases that share a build, and seldom those that share a program."""
     batch: list[Case] = []
-    for _, group in groupby(sorted(cases, key=lambda c: (str(build_key(c)), c.id)), key=build_key):
-        members = list(group)
-        if batch and len(batch) + len(members) > limit:
+    for group in _together(cases, limit):
+        if batch and len(batch) + len(group) > limit:
             yield batch
             batch = []
-        batch += members
+        batch += group
     if batch:
         yield batch
+
+
+def _together(cases: Iterable[Case], limit: int) -> Iterator[list[Case]]:
+    """Cases that share a program, one group after another; where these are more than ``limit``, those that share a build."""
+    ordered = sorted(cases, key=lambda c: (str(program_key(c)), str(build_key(c)), c.id))
+    for _, same in groupby(ordered, key=program_key):
+        members = list(same)
+        if len(members) <= limit:
+            yield members
+        else:
+            yield from (list(group) for _, group in groupby(members, key=build_key))
 
 
 def pool_of(workers: int, ref: AdapterRef, marks: Path | None = None) -> ProcessPool:

@@ -27,6 +27,7 @@ KINK_WIDTH = 8 * 2.0**-8
 SECOND_ORDER = 2.0**-24
 # Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-3).
 FUNCTION_ERROR = 2.0
+_SIGNS = np.array([-1.0, 1.0])
 
 
 class NoiseSource:
@@ -63,7 +64,7 @@ class NoiseSource:
         count = self.samples * int(np.prod(shape))
         words = self._bits.random_raw(-(-count // 64)).astype("<u8")
         bits = np.unpackbits(words.view(np.uint8), bitorder="little")[:count]
-        return (2.0 * bits - 1.0).reshape((self.samples, *shape))
+        return _SIGNS.take(bits).reshape((self.samples, *shape))
 
     def lift(self, exact: Any) -> NoisyArray:
         """An exact array as a noisy one without deviations."""
@@ -138,8 +139,10 @@ class NoisyArray(NDArrayOperatorsMixin):
     def _result(
         self, value: np.ndarray, carried: np.ndarray, error: np.ndarray, terms: int = 0
     ) -> NoisyArray:
-        fresh = self.source.signs(value.shape)
-        return NoisyArray(value, carried + error * fresh, self.source, terms)
+        deviations = self.source.signs(value.shape)
+        deviations *= error  # in place: these are the largest arrays, and what takes longest
+        deviations += carried
+        return NoisyArray(value, deviations, self.source, terms)
 
     def _carried(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """The deviations of ``value = function(self.value)`` that follow from the operand's."""
@@ -270,7 +273,18 @@ def _multiply(a: Any, b: Any) -> NoisyArray:
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         # All that is left where two saturated gates meet is the product of their errors.
         error = np.hypot(error, SECOND_ORDER * a.sensitivity * b.sensitivity)
-    return owner._result(x * y, dx * y + x * dy + owner.source.unit * (dx * dy), error)
+    carried, unit = _sum(dx * y, x * dy), owner.source.unit
+    if unit or not np.isfinite(carried).all():  # else the product of finite deviations counts for nothing
+        carried = carried + unit * (dx * dy)
+    return owner._result(x * y, carried, error)
+
+
+def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The sum of two fresh arrays, in the place of the first where it has room."""
+    if a.shape != b.shape:
+        return a + b
+    a += b
+    return a
 
 
 def _divide(a: Any, b: Any) -> NoisyArray:

@@ -104,7 +104,8 @@ class LayerSpec:
         Keywords that declare the input's shape (SHAPE-2, SHAPE-3), or ``Input``: the batch shape of a ``keras.Input``, which for other
         frameworks is the shape to ask their static inference about (SHAPE-9). None stands for an open dimension.
     seed : int, optional
-        Given where the layer must keep its own initial weights: the seed to draw them with (INIT-1).
+        Given where the layer must keep its own initial weights: the seed to draw them with (INIT-1). The builds of
+        one case have seeds that follow one another: they may be one sequence of draws.
     positional : tuple
         Arguments given by position too, before those of ``arguments`` (ERR-3).
     num_layers, bidirectional, merge_mode

@@ -113,7 +113,7 @@ class FlaxNnxAdapter(Adapter):
     """``flax.nnx`` under ``jax.jit``."""
 
     def __init__(self) -> None:
-        self._compiled: dict[Any, tuple[nnx.RNN, Any]] = {}
+        self._programs = _Programs()
 
     def describe(self) -> Description:
         """Versions of flax and jax, and JAX's devices."""
@@ -145,25 +145,8 @@ class FlaxNnxAdapter(Adapter):
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         if spec.is_network:
             return FlaxNetwork(_layer, spec, _device(spec.device))
-        masked = spec.has_mask
-        key = (
-            *(spec.layer, a["activation"], a["recurrent_activation"], a["use_bias"], a["unroll"]),
-            *(spec.size, repr(spec.units), spec.dtype, spec.device, masked),  # neither 4.0 nor "4" is 4
-            not masked and a["go_backwards"],
-            not masked and a["time_major"],
-            str([a.get(name) for name in INITIALIZER_ARGUMENTS]),
-        )
-        if spec.seed is not None:
-            return _FlaxModel(spec, _layer(spec), None)
-        if len(self._compiled) >= COMPILATIONS_KEPT:
-            self._compiled.clear()
-            jax.clear_caches()
-        if key not in self._compiled:
-            with jax.default_device(_device(spec.device)), framework():
-                rnn = _layer(spec)
-                graph, _ = nnx.split(rnn)
-                self._compiled[key] = rnn, jax.jit(partial(_apply, graph))
-        return _FlaxModel(spec, *self._compiled[key])
+        rnn = _layer(spec) if spec.seed is not None else self._programs.layer(spec)
+        return _FlaxModel(spec, rnn, self._programs)
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """Through ``flax.nnx``."""
@@ -260,6 +243,50 @@ def _layer(spec: LayerSpec) -> nnx.RNN:
     )
 
 
+class _Programs:
+    """Layers and what ``jax.jit`` makes of them, shared by models that differ only in what happens around the layer."""
+
+    def __init__(self) -> None:
+        self._layers: dict[Any, nnx.RNN] = {}
+        self._jitted: dict[Any, Any] = {}
+
+    def layer(self, spec: LayerSpec) -> nnx.RNN:
+        """The layer of a model, whose weights the model sets."""
+        key = _key(spec)
+        if len(self._layers) + len(self._jitted) >= COMPILATIONS_KEPT:
+            self._layers.clear()
+            self._jitted.clear()
+            jax.clear_caches()
+        if key not in self._layers:
+            with jax.default_device(_device(spec.device)), framework():
+                self._layers[key] = _layer(spec)
+        return self._layers[key]
+
+    def jitted(self, spec: LayerSpec, function: Callable[..., Any]) -> Any:
+        """A function of the graph of ``spec``'s layer, and of what it is called with, under ``jax.jit``."""
+        key = function, _key(spec)
+        if key not in self._jitted:
+            graph, _ = nnx.split(self.layer(spec))
+            self._jitted[key] = jax.jit(partial(function, graph))
+        return self._jitted[key]
+
+
+def _key(spec: LayerSpec) -> tuple[Any, ...]:
+    """Specs with equal keys have equal layers: here are all arguments that `_layer` reads."""
+    a = spec.arguments
+    initial = [a.get(name) for name in INITIALIZER_ARGUMENTS]
+    biased = a["use_bias"] or (
+        spec.layer == "LSTM" and not any(initial)
+    )  # that cell always has one (MAP-FLAX-4)
+    return (
+        *(spec.layer, a["activation"], a["recurrent_activation"], biased, a["unroll"]),
+        *(spec.size, repr(spec.units), spec.dtype, spec.device),  # neither 4.0 nor "4" is 4
+        not spec.has_mask and a["go_backwards"],
+        not spec.has_mask and a["time_major"],
+        str(initial),
+    )
+
+
 def _apply(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any) -> Any:
     return nnx.merge(graph, state)(inputs, initial_carry=carry, seq_lengths=lengths)
 
@@ -285,8 +312,8 @@ def _step(graph: Any, rest: Any, last: bool, rate: float, state: Any, inputs: An
 
 
 class _FlaxModel(PredictingInBatches):
-    def __init__(self, spec: LayerSpec, rnn: nnx.RNN, compiled: Any) -> None:
-        self._spec, self._rnn, self._compiled = spec, rnn, compiled
+    def __init__(self, spec: LayerSpec, rnn: nnx.RNN, programs: _Programs) -> None:
+        self._spec, self._rnn, self._programs = spec, rnn, programs
         self._state: Any = None
         self.path = "XLA"
 
@@ -332,9 +359,9 @@ class _FlaxModel(PredictingInBatches):
             packed = pack(inputs, mask)
             inputs, lengths = packed.inputs, jnp.asarray(packed.lengths)
         with jax.default_device(_device(self._spec.device)):
-            given = jnp.asarray(inputs)
+            given, run = jnp.asarray(inputs), self._programs.jitted(self._spec, _apply)
             with framework():
-                final, outputs = self._compiled(self._state, given, carry, lengths)
+                final, outputs = run(self._state, given, carry, lengths)
         result = np.asarray(outputs)
         if mask is not None:
             zero = bool(a["zero_output_for_mask"])
@@ -372,8 +399,9 @@ class _FlaxModel(PredictingInBatches):
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         """``seq_lengths``."""
+        run = self._programs.jitted(self._spec, _apply)
         with framework():
-            _, outputs = self._compiled(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
+            _, outputs = run(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
         return [np.asarray(outputs)]
 
     def _weights(self, state: Any) -> dict[str, np.ndarray]:
@@ -398,8 +426,7 @@ class _FlaxModel(PredictingInBatches):
         flat = Flat.of(spec, inputs, mask)
         self.mode = "composed" if not lstm and spec.arguments["use_bias"] else flat.mode
         plain = {"time_major": False, "go_backwards": False}  # flips are taken care of by `flat`
-        rnn = _layer(replace(spec, arguments=dict(spec.arguments) | plain))
-        graph, _ = nnx.split(rnn)
+        run = self._programs.jitted(replace(spec, arguments=dict(spec.arguments) | plain), _pulled)
         zero = np.zeros((len(flat.inputs), spec.size.U), inputs.dtype)
         states = [jnp.asarray(s) for s in initial_state or [zero] * spec.state_count]
         carry = tuple(reversed(states)) if lstm else states[0]
@@ -408,7 +435,7 @@ class _FlaxModel(PredictingInBatches):
         seeds = [jnp.asarray(s) for s in state_seeds]
         final_seed = tuple(reversed(seeds)) if lstm else seeds[0]
         with jax.default_device(_device(spec.device)):
-            (final, outputs), (weights, x, carried) = jax.jit(partial(_pulled, graph))(
+            (final, outputs), (weights, x, carried) = run(
                 self._state, jnp.asarray(flat.inputs), carry, lengths, (final_seed, jnp.asarray(output_seed))
             )
         finals = [np.asarray(s) for s in (reversed(final) if lstm else [final])]

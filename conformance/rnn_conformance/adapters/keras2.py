@@ -11,7 +11,7 @@ from rnn_fixtures.case import NO_SUCH
 
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
-from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
+from rnn_conformance.adapters.keras_common import KerasModel, Seeds, layer_arguments, script
 from rnn_conformance.adapters.keras_networks import KerasNetwork
 
 # isort: split
@@ -30,6 +30,9 @@ class Keras2Adapter(Adapter):
 
     is_keras = True
 
+    def __init__(self) -> None:
+        self._seeds = Seeds(tf_keras)
+
     def describe(self) -> Description:
         """tf_keras's version, TensorFlow's devices."""
         return setup.description("tf_keras", tf_keras.__version__)
@@ -43,7 +46,7 @@ class Keras2Adapter(Adapter):
         tf_keras.backend.set_floatx(floatx)
         dtype = tf_keras.mixed_precision.Policy(policy) if mixed else spec.dtype
         if spec.seed is not None:
-            tf_keras.utils.set_random_seed(spec.seed)
+            self._seeds.plant(spec.seed)
         arguments = layer_arguments(tf_keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)

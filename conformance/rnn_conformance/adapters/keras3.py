@@ -13,7 +13,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen be
 
 from rnn_conformance.adapters import tensorflow_setup as setup
 from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Script, framework, require
-from rnn_conformance.adapters.keras_common import KerasModel, layer_arguments, script
+from rnn_conformance.adapters.keras_common import KerasModel, Seeds, layer_arguments, script
 from rnn_conformance.adapters.keras_networks import KerasNetwork
 
 # isort: split
@@ -28,6 +28,9 @@ class Keras3Adapter(Adapter):
 
     is_keras = True
 
+    def __init__(self) -> None:
+        self._seeds = Seeds(keras)
+
     def describe(self) -> Description:
         """Keras's version, TensorFlow's devices."""
         return setup.description("keras", keras.__version__)
@@ -40,7 +43,7 @@ class Keras3Adapter(Adapter):
         keras.config.set_floatx("float32" if mixed else spec.dtype)
         dtype = keras.DTypePolicy(policy) if mixed else spec.dtype
         if spec.seed is not None:
-            keras.utils.set_random_seed(spec.seed)
+            self._seeds.plant(spec.seed)
         arguments = layer_arguments(keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)

@@ -27,6 +27,22 @@ def layer_arguments(keras: Any, spec: LayerSpec, names: Mapping[str, str]) -> di
     return result if spec.seed is not None else zeros | result
 
 
+class Seeds:
+    """``set_random_seed`` for builds that keep their initial weights; seeds that follow one another are one sequence of draws.
+
+    With every seed TensorFlow throws its kernels away, which takes longer than the build.
+    """
+
+    def __init__(self, keras: Any) -> None:
+        self._set, self._next = keras.utils.set_random_seed, -1
+
+    def plant(self, seed: int) -> None:
+        """Before a build with this seed."""
+        if seed != self._next:
+            self._set(seed)
+        self._next = seed + 1
+
+
 def made(keras: Any, name: str, value: Any) -> Any:
     """The object that an argument's class and numbers stand for; other values as they are."""
     if not isinstance(value, Mapping):

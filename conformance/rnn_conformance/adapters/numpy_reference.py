@@ -19,6 +19,8 @@ from rnn_conformance.adapters.base import (
     require,
 )
 
+ZEROS = dict.fromkeys(("kernel_initializer", "recurrent_initializer", "bias_initializer"), "zeros")
+
 
 class NumpyAdapter(Adapter):
     """``rnn_reference.LSTM`` and ``GRU`` over float arrays."""
@@ -59,6 +61,8 @@ class _NumpyModel(Model):
             declared = {"batch_input_shape": declared["Input"]}
         if spec.seed is not None:
             arguments |= {"seed": spec.seed, "dtype": spec.dtype}
+        else:  # every weight is set: nothing need be drawn
+            arguments = ZEROS | arguments
         size, swap = spec.size, bool(arguments.get("time_major"))
         with framework():
             self._layer = getattr(rnn_reference, spec.layer)(*spec.positional, **arguments, **declared)
