@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,8 +42,23 @@ def _apply(graph: Any, state: Any, inputs: Any, carries: Any, lengths: Any) -> A
     return nnx.merge(graph, state)(inputs, carries, lengths)
 
 
-class FlaxNetwork(PredictingInBatches):
-    """Layers of ``nnx.RNN`` or ``nnx.Bidirectional``, compiled as one.
+def keeps_apart(spec: LayerSpec) -> bool:
+    """Whether the directions of the last layer must stay apart: where one direction's step or padding is wanted."""
+    plain = spec.arguments["return_sequences"] and not spec.has_mask and spec.merge_mode is not None
+    return spec.bidirectional and not plain
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A compiled stack, and the cells whose weights are set."""
+
+    stack: _Stack
+    cells: Sequence[nnx.Module]
+    run: Callable[..., Any]
+
+
+class Networks:
+    """Compiled stacks, shared by models that differ in what happens around them alone.
 
     Parameters
     ----------
@@ -51,38 +66,64 @@ class FlaxNetwork(PredictingInBatches):
         The layer of one direction that a spec asks for.
     """
 
-    def __init__(self, make: Callable[[LayerSpec], nnx.RNN], spec: LayerSpec, device: Any) -> None:
-        self._spec, self._device, self.path = spec, device, "XLA"
-        self._swap = bool(spec.arguments["time_major"]) and spec.has_mask
-        time_major = bool(spec.arguments["time_major"]) and not spec.has_mask
-        # Where one direction's step or padding is wanted, the directions of the last layer must stay apart.
-        self._apart = spec.bidirectional and (
-            spec.has_mask or spec.merge_mode is None or not spec.arguments["return_sequences"]
+    KEPT = 64
+
+    def __init__(self, make: Callable[[LayerSpec], nnx.RNN]) -> None:
+        self._make = make
+        self._programs: dict[Any, _Program] = {}
+
+    def of(self, spec: LayerSpec, device: Any) -> FlaxNetwork:
+        """A model of a network."""
+        a = spec.arguments
+        names = ("activation", "recurrent_activation", "use_bias", "unroll", "time_major")
+        apart = keeps_apart(spec)
+        key = (
+            *(spec.layer, spec.num_layers, spec.bidirectional, apart),
+            None if apart and spec.num_layers == 1 else spec.merge_mode,
+            *(a[name] for name in names),
+            *(spec.size, spec.dtype, spec.device, spec.has_mask),
         )
+        if key not in self._programs:
+            if len(self._programs) >= self.KEPT:
+                self._programs.clear()
+            with jax.default_device(device), framework():
+                self._programs[key] = self._compiled(spec)
+        return FlaxNetwork(spec, self._programs[key], device)
+
+    def _compiled(self, spec: LayerSpec) -> _Program:
+        time_major = bool(spec.arguments["time_major"]) and not spec.has_mask
         layers: list[nnx.Module] = []
-        self._cells: list[nnx.Module] = []
+        cells: list[nnx.Module] = []
         directions = len(spec.network.layers[0])
         widths = list(spec.network.features(spec.size.F, spec.size.U))[::directions]
-        with jax.default_device(device), framework():
-            for number, width in enumerate(widths):
-                single = replace(spec, size=replace(spec.size, F=width), num_layers=1, bidirectional=False)
-                own = [make(single) for _ in range(directions)]
-                self._cells += [rnn.cell for rnn in own]
-                if directions == 1:
-                    layers += own
-                    continue
-                last = number == spec.num_layers - 1
-                mode = None if last and self._apart else spec.merge_mode
-                merge = {"merge_fn": MERGE[mode]} if mode in MERGE else {}
-                layers.append(nnx.Bidirectional(*own, time_major=time_major, **merge))
-            self._stack = _Stack(layers)
-            graph, _ = nnx.split(self._stack)
-            self._compiled = jax.jit(partial(_apply, graph))
+        for number, width in enumerate(widths):
+            single = replace(spec, size=replace(spec.size, F=width), num_layers=1, bidirectional=False)
+            own = [self._make(single) for _ in range(directions)]
+            cells += [rnn.cell for rnn in own]
+            if directions == 1:
+                layers += own
+                continue
+            last = number == spec.num_layers - 1
+            mode = None if last and keeps_apart(spec) else spec.merge_mode
+            merge = {"merge_fn": MERGE[mode]} if mode in MERGE else {}
+            layers.append(nnx.Bidirectional(*own, time_major=time_major, **merge))
+        stack = _Stack(layers)
+        graph, _ = nnx.split(stack)
+        return _Program(stack, cells, jax.jit(partial(_apply, graph)))
+
+
+class FlaxNetwork(PredictingInBatches):
+    """Layers of ``nnx.RNN`` or ``nnx.Bidirectional``, compiled as one."""
+
+    def __init__(self, spec: LayerSpec, program: _Program, device: Any) -> None:
+        self._spec, self._program, self._device, self.path = spec, program, device, "XLA"
+        self._swap = bool(spec.arguments["time_major"]) and spec.has_mask
+        self._apart = keeps_apart(spec)
         self._state: Any = None
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         network = self._spec.network
-        for place, cell in zip(network.places, self._cells, strict=True):
+        for place, cell in zip(network.places, self._program.cells, strict=True):
             own = dict(
                 converted(
                     layouts.to_flax,
@@ -97,7 +138,7 @@ class FlaxNetwork(PredictingInBatches):
                 for name, array in own.items():
                     module, _, parameter = name.partition(".")
                     getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
-        _, self._state = nnx.split(self._stack)
+        _, self._state = nnx.split(self._program.stack)
 
     def call(
         self,
@@ -119,7 +160,7 @@ class FlaxNetwork(PredictingInBatches):
             lengths = None if mask is None else jnp.asarray(packed.lengths)
             given, carries = jnp.asarray(inputs), self._carries(initial_state)
             with framework():
-                finals, outputs = self._compiled(self._state, given, carries, lengths)
+                finals, outputs = self._program.run(self._state, given, carries, lengths)
         result = np.asarray(outputs)
         if mask is None and spec.arguments["time_major"]:
             result = result.swapaxes(0, 1)

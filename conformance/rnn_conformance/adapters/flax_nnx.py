@@ -33,7 +33,7 @@ from rnn_conformance.adapters.base import (
     refuse_keras_only,
     require,
 )
-from rnn_conformance.adapters.flax_networks import FlaxNetwork
+from rnn_conformance.adapters.flax_networks import Networks
 from rnn_conformance.composition import (
     Carrying,
     Flat,
@@ -114,6 +114,7 @@ class FlaxNnxAdapter(Adapter):
 
     def __init__(self) -> None:
         self._programs = _Programs()
+        self._networks = Networks(_layer)
 
     def describe(self) -> Description:
         """Versions of flax and jax, and JAX's devices."""
@@ -144,7 +145,7 @@ class FlaxNnxAdapter(Adapter):
         require(not (a["unroll"] and open_length), "nnx.RNN unrolls a given number of steps", "UNROLL-2")
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         if spec.is_network:
-            return FlaxNetwork(_layer, spec, _device(spec.device))
+            return self._networks.of(spec, _device(spec.device))
         rnn = _layer(spec) if spec.seed is not None else self._programs.layer(spec)
         return _FlaxModel(spec, rnn, self._programs)
 
