@@ -66,6 +66,7 @@ class Bench:
         self._key: Any = None
         self._model: Model | Unsupported | None = None
         self._weights: Any = None
+        self.served = 0  # cases that the adapter's process has seen
 
     def array(self, ref: Ref) -> np.ndarray:
         """A stored array in the dtype of the run; masks stay bool."""
@@ -94,6 +95,8 @@ class Bench:
             When the adapter says so.
         """
         key = build_key(case)
+        if isinstance(self._model, Model) and not self._model.is_there:
+            self.forget()
         if key != self._key:
             self._key, self._weights, self._model = key, None, None
             try:

@@ -6,11 +6,9 @@ certified values where python-flint is installed, and written down as a case and
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,7 @@ from rnn_conformance.bench import Bench
 from rnn_conformance.record import Record
 from rnn_conformance.repro import script_of
 from rnn_conformance.shrink import needed, shrink
-from rnn_conformance.verdict import FAULTY
+from rnn_conformance.verdict import FAILURES, FAULTY
 from rnn_conformance.worker import AdapterRef, adapter, run_case
 
 # Elements of the output times units: keeps one scenario to some hundredths of a second.
@@ -184,10 +182,10 @@ def scenarios(draw: Callable[[Any], Any]) -> Scenario:
 
 
 class Search:
-    """One adapter in one dtype, in the adapter's own process."""
+    """One adapter in one dtype."""
 
-    def __init__(self, ref: AdapterRef, dtype: str, device: str, journal: Path | None = None) -> None:
-        self._ref, self._dtype, self._device, self._journal = ref, dtype, device, journal
+    def __init__(self, ref: AdapterRef, dtype: str, device: str) -> None:
+        self._ref, self._dtype, self._device = ref, dtype, device
         self._adapter = adapter(ref)
         self._declared = known.load(ref.name, self._adapter.describe().version)
 
@@ -195,8 +193,6 @@ class Search:
         case, memory = scenario.to_case(dtypes=(self._dtype,))
         if self._dtype not in case.dtypes:
             raise NoOracle(f"a discontinuity is too near for {self._dtype}")
-        if self._journal is not None:
-            self._journal.write_bytes(pickle.dumps(scenario))
         bench = Bench(self._adapter, memory, self._dtype, self._device)
         record = run_case(bench, case, "pairs" if diagnose else "nothing")
         known.apply(record, case, self._dtype, self._declared)
@@ -257,7 +253,10 @@ class Search:
         explore()
 
     def settle(self, scenario: Scenario, record: Record) -> Found:
-        """Make a discrepancy small, name it, write its script."""
+        """Make a discrepancy small, name it, write its script; what ends the process, or does not end, is written down as it is."""
+        if record.verdict in FAILURES:
+            script = script_of(self._ref, scenario, self._dtype, self._device, record, [])
+            return Found(scenario, record, [record.verdict], script, False)
 
         def fails(candidate: Scenario) -> bool:
             try:
@@ -294,16 +293,3 @@ def certified(computation: Computation) -> bool:
         if (np.abs(value - exact) > 2.0**-50 * np.maximum(s, np.abs(exact))).any():
             raise ArithmeticError(f"the oracle's {name} is not what ball arithmetic proves: report this")
     return True
-
-
-def search(
-    ref: AdapterRef,
-    dtype: str,
-    device: str,
-    number: int,
-    seconds: float,
-    skip: Sequence[tuple[str, ...]],
-    journal: Path | None = None,
-) -> Tally:
-    """`Search.run`, as a task for a worker process."""
-    return Search(ref, dtype, device, journal).run(number, seconds, skip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from rnn_conformance.errors import ConfigurationError
-from rnn_conformance.worker import AdapterRef
+from rnn_conformance.running.session import AdapterRef
 
 GROUP = "rnn_conformance.adapters"
 
@@ -27,11 +27,13 @@ def resolve(name: str) -> AdapterRef:
     if name in known:
         return known[name]
     if name.startswith("cmd:"):
-        raise ConfigurationError(f"{name!r}: adapters over a pipe are not part of this version")
-    module, colon, attribute = name.partition(":")
+        if not name.removeprefix("cmd:").strip():
+            raise ConfigurationError("cmd: needs a program: cmd:PROGRAM ARGS")
+        return AdapterRef(name, name)
+    module, colon, attribute = name.rpartition(":")
     if colon and module and attribute:
         return AdapterRef(name, name)
     raise ConfigurationError(
         f"unknown adapter {name!r}; declared here: {', '.join(known) or 'none'}; "
-        "a class of your own is module:Class"
+        "a class of your own is module:Class or path.py:Class, a program cmd:PROGRAM"
     )

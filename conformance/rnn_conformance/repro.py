@@ -27,7 +27,7 @@ from rnn_conformance.bench import Bench, layer_spec
 from rnn_conformance.record import Record
 from rnn_conformance.shrink import BUDGET, needed, shrink
 from rnn_conformance.variants import variant_of
-from rnn_conformance.verdict import FAULTY, smallest_normal
+from rnn_conformance.verdict import FAILURES, FAULTY, smallest_normal
 from rnn_conformance.worker import AdapterRef, adapter, run_case
 
 # Arguments that templates ask about.
@@ -65,33 +65,24 @@ class Repro:
 
 
 def reproduce(
-    ref: AdapterRef,
-    case: Case,
-    data: Path,
-    dtype: str,
-    device: str,
-    *,
-    fresh: bool = False,
-    seen: Record | None = None,
+    ref: AdapterRef, case: Case, data: Path, dtype: str, device: str, *, fresh: bool = False
 ) -> Repro:
-    """Run a case, make it small, write the script; in a process of the adapter's own.
+    """Run a case, make it small, write the script. One that ends the adapter's process, or does not end, is written down as it is.
 
     Parameters
     ----------
     fresh : bool
         Write a new script also where one is kept with a declared difference.
-    seen : Record, optional
-        What came of the case where running it again would end the process: it is then taken as it is.
     """
     store = Store(data, check=False)
-    record = seen or run_case(Bench(adapter(ref), store, dtype, device), case)
+    record = run_case(Bench(adapter(ref), store, dtype, device), case)
     known.apply(record, case, dtype, known.load(ref.name, adapter(ref).describe().version))
     if record.verdict not in FAULTY:
         return Repro(record)
     kept = "" if fresh or record.known is None else known.kept_script(ref.name, record.known)
     if kept:
         return Repro(record, kept, kept=True)
-    scenario = None if seen else scenario_of(case, store)
+    scenario = None if record.verdict in FAILURES else scenario_of(case, store)
     if scenario is not None:
         still = Persistence(ref, dtype, device, record.verdict)
         if still(scenario):  # otherwise it takes more than the calls
@@ -120,14 +111,14 @@ class Persistence:
 
 
 def rerun(name: str, target: str, case_id: str, dtype: str, device: str, data: Path = DATA) -> Record:
-    """Run one case of the golden data on an adapter, in this process."""
+    """Run one case of the golden data on an adapter."""
     store = Store(data, check=False)
     case = next(c for c in store.cases() if c.id == case_id)
     return run_case(Bench(adapter(AdapterRef(name, target)), store, dtype, device), case)
 
 
 def rerun_scenario(name: str, target: str, scenario: Scenario, dtype: str, device: str) -> Record:
-    """Run a scenario on an adapter, in this process."""
+    """Run a scenario on an adapter."""
     case, memory = scenario.to_case()
     return run_case(Bench(adapter(AdapterRef(name, target)), memory, dtype, device), case)
 

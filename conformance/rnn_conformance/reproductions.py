@@ -1,4 +1,4 @@
-"""Reproductions asked for by the command line: made in worker processes, taken from the declarations where one is kept there, and run."""
+"""The causes of discrepancies in results, one group each, and whether the scripts written for them show what they should."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from pathlib import Path
 
 from rnn_fixtures.case import Case
 
-from rnn_conformance.apart import Apart, Ended
 from rnn_conformance.provocation import cause_of
-from rnn_conformance.record import Record
 from rnn_conformance.report import NEW, RunView
-from rnn_conformance.repro import Repro, reproduce, rerun
 from rnn_conformance.verdict import FAULTY
-from rnn_conformance.worker import AdapterRef
 
-LIMIT_SECONDS = 400.0
 SCRIPT_SECONDS = 180.0
-CASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -89,27 +83,6 @@ def groups(views: Sequence[RunView], cases: Mapping[str, Case]) -> list[Group]:
             )
         )
     return result
-
-
-def made(
-    process: Apart, ref: AdapterRef, case: Case, data: Path, dtype: str, device: str, *, fresh: bool = False
-) -> Repro:
-    """`reproduce` in the adapter's process; a case that ends it, or does not end, is written down as it is.
-
-    Raises
-    ------
-    AdapterUnavailable
-        When the adapter cannot start.
-    """
-    try:
-        return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh)
-    except Ended:
-        pass
-    try:  # the case itself, or only what was tried to make it smaller?
-        seen = process.ask(CASE_SECONDS, rerun, ref.name, ref.target, case.id, dtype, device, data)
-    except Ended as ended:
-        seen = Record.failure(case, ended.verdict, ended.message)
-    return process.ask(LIMIT_SECONDS, reproduce, ref, case, data, dtype, device, fresh=fresh, seen=seen)
 
 
 def shows(path: Path) -> tuple[bool, str]:

@@ -1,27 +1,30 @@
-"""The runner: every adapter in worker processes of its own, cases in batches, results as they arrive.
+"""The runner: every adapter in processes of its own, cases in batches, results as they arrive.
 
-Workers keep a journal of finished cases. When a crash or a hang ends a worker, what it finished counts, the
-case it was at gets the verdict ``crash`` or ``timeout``, and a fresh worker goes on with the rest.
+A process that judges asks one that runs the adapter (`rnn_conformance.running.session`); so what an adapter does to its own process
+costs its own case a verdict, and never the run.
 """
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
-import os
 import platform
 import queue
-import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
 from rnn_fixtures.case import Case
 
 from rnn_conformance import known
@@ -30,12 +33,16 @@ from rnn_conformance.bench import build_key, program_key
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, ConfigurationError
 from rnn_conformance.record import Record
 from rnn_conformance.results import Results, Run, new_run
+from rnn_conformance.running.remote import RemoteAdapter
+from rnn_conformance.running.session import AdapterRef, Limits, Session
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import AdapterRef, describe, read_journal, run_batch, start
+from rnn_conformance.worker import describe, run_batch, start
 
 BATCH = 48
-START_LIMIT = 300.0
-BEGIN_LIMIT = 20.0
+# A process of ours that died, of which nothing is known, is replaced so many times.
+REPLACED = 3
+# After an interrupt, processes have so long to end by themselves.
+END_LIMIT = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,9 @@ class Options:
     dtypes : sequence of str
         ``float32`` and so on; "all" stands for every dtype that the suite knows.
     timeout : float
-        Seconds for one case.
+        Seconds for one request to an adapter.
+    memory : int
+        Bytes that an adapter's process may take.
     """
 
     cases: Sequence[Case]
@@ -61,6 +70,7 @@ class Options:
     data: Path
     fixtures: str
     resume: bool = False
+    memory: int = Limits.memory
 
 
 class Progress:
@@ -107,14 +117,22 @@ def _together(cases: Iterable[Case], limit: int) -> Iterator[list[Case]]:
             yield from (list(group) for _, group in groupby(members, key=build_key))
 
 
-def pool_of(workers: int, ref: AdapterRef, marks: Path | None = None) -> ProcessPool:
-    """Processes in which one adapter has started."""
-    # Set before the workers start: numerical libraries read these when they are loaded.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextmanager
+def judges(workers: int, stop: Any, limits: Limits) -> Iterator[ProcessPoolExecutor]:
+    """Processes that judge, each with an adapter's process of its own; all of them are gone afterwards."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=start, initargs=[ref, marks], context=context)
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start, initargs=(stop, limits))
+    try:
+        yield pool
+    finally:
+        interrupted = stop.is_set()
+        pool.shutdown(wait=not interrupted, cancel_futures=True)
+        if interrupted:
+            deadline = time.monotonic() + END_LIMIT
+            for process in set(multiprocessing.active_children()) - before:
+                process.join(max(0.0, deadline - time.monotonic()))
+                process.kill()
 
 
 def probe(ref: AdapterRef) -> Description:
@@ -125,51 +143,22 @@ def probe(ref: AdapterRef) -> Description:
     AdapterUnavailable
         When it cannot start, with the reason.
     """
-    with pool_of(1, ref) as pool:
-        return _describe(pool, ref)
-
-
-def _describe(pool: ProcessPool, ref: AdapterRef) -> Description:
-    try:
-        return pool.schedule(describe, args=[ref], timeout=START_LIMIT).result()
-    except FutureTimeout:
-        raise AdapterUnavailable(f"adapter {ref.name!r} did not start in {START_LIMIT:g} s") from None
-    except (ProcessExpired, BrokenExecutor):
-        raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: its process died") from None
-    except AdapterUnavailable:
-        raise
-    except Exception as error:
-        raise AdapterUnavailable(
-            f"adapter {ref.name!r} cannot start: {type(error).__name__}: {error}"
-        ) from error
+    with Session(ref) as session:
+        return RemoteAdapter(session).describe()
 
 
 class _AdapterRun:
-    """All dtypes of one adapter, in its own pool; records go into the queue as batches finish."""
+    """All dtypes of one adapter, in its own processes; records go into the queue as they come."""
 
     def __init__(
-        self,
-        ref: AdapterRef,
-        options: Options,
-        workers: int,
-        sink: queue.Queue[object],
-        stop: threading.Event,
+        self, ref: AdapterRef, options: Options, workers: int, sink: queue.Queue[object], stop: Any
     ) -> None:
         self.ref, self.options, self.workers = ref, options, workers
         self._sink, self._stop = sink, stop
-        self._numbers = itertools.count()
 
     def __call__(self) -> None:
         try:
-            with (
-                tempfile.TemporaryDirectory(prefix="rnn-conformance-") as journals,
-                pool_of(self.workers, self.ref, Path(journals)) as pool,
-            ):
-                self._journals = Path(journals)
-                try:
-                    self._run(pool)
-                finally:
-                    pool.stop() if self._stop.is_set() else pool.close()
+            self._run()
         except BaseException as error:
             self._sink.put((self.ref, error))
         else:
@@ -186,88 +175,52 @@ class _AdapterRun:
                 continue
         return []
 
-    def _run(self, pool: ProcessPool) -> None:
-        try:
-            what = _describe(pool, self.ref)
-        except AdapterUnavailable:
-            self._let_workers_begin()
-            raise
-        if self._stop.is_set():
+    def _run(self) -> None:
+        limits = Limits(self.options.timeout, self.options.memory)
+        todo: list[tuple[Run, list[Case]]] | None = None
+        what: Description | None = None
+        for _ in range(REPLACED):
+            with judges(self.workers, self._stop, limits) as pool:
+                try:
+                    if todo is None:
+                        what = pool.submit(describe, self.ref).result()
+                        plan = self._ask(what)
+                        assert isinstance(plan, list)
+                        todo = plan
+                    while todo and not self._stop.is_set():
+                        self._run_cases(pool, what, *todo[0])
+                        if not self._stop.is_set():
+                            self._sink.put((self.ref, todo.pop(0)[0], None))
+                    return
+                except BrokenExecutor:  # what it had not handed over is done again
+                    continue
+        raise RuntimeError(f"processes that judge {self.ref.name!r} died {REPLACED} times")
+
+    def _run_cases(
+        self, pool: ProcessPoolExecutor, what: Description | None, run: Run, cases: list[Case]
+    ) -> None:
+        """Run the cases, and take those that are done off the list."""
+        assert what is not None
+        reason = _refusal(what, run.device, run.dtype)
+        if reason is not None:
+            self._sink.put((self.ref, run, [_unsupported(c, reason) for c in cases]))
             return
-        plan = self._ask(what)
-        assert isinstance(plan, list)
-        for run, cases in plan:
-            reason = _refusal(what, run.device, run.dtype)
-            if reason is not None:
-                self._sink.put((self.ref, run, [_unsupported(c, reason) for c in cases]))
-            else:
-                self._run_cases(pool, run, cases)
-            if self._stop.is_set():
-                return
-            self._sink.put((self.ref, run, None))
-
-    def _let_workers_begin(self) -> None:
-        """Wait until every process has begun: one whose pool is closed while it is being spawned prints a traceback."""
-        deadline = time.monotonic() + BEGIN_LIMIT
-        while len(list(self._journals.glob("worker-*"))) < self.workers and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    def _submit(self, pool: ProcessPool, run: Run, cases: list[Case]) -> _Batch:
-        journal = self._journals / str(next(self._numbers))
-        arguments = [self.ref, run.dtype, run.device, cases, self.options.data, journal]
-        try:
-            future = pool.schedule(run_batch, args=arguments, timeout=self.options.timeout)
-        except RuntimeError as error:  # the pool is broken: a fresh worker died while it started
-            raise AdapterUnavailable(f"adapter {self.ref.name!r} cannot start again: {error}") from error
-        return _Batch(cases, journal, future)
-
-    def _run_cases(self, pool: ProcessPool, run: Run, cases: Sequence[Case]) -> None:
-        pending = [self._submit(pool, run, batch) for batch in batches(cases)]
-        while pending and not self._stop.is_set():
-            wait([batch.future for batch in pending], timeout=0.2, return_when=FIRST_COMPLETED)
-            for batch in [b for b in pending if b.future.done()]:
-                pending.remove(batch)
-                rest = self._settle(run, batch)
+        waiting = list(batches(cases))[::-1]
+        pending: set[Future[tuple[list[Record], list[Case]]]] = set()
+        while (waiting or pending) and not self._stop.is_set():
+            # One more than there are processes, so that none waits for work.
+            while waiting and len(pending) <= self.workers:
+                batch = waiting.pop()
+                arguments = (self.ref, run.dtype, run.device, batch, self.options.data)
+                pending.add(pool.submit(run_batch, *arguments))
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                records, rest = future.result()
+                self._sink.put((self.ref, run, records))
+                finished = {record.case for record in records}
+                cases[:] = [case for case in cases if case.id not in finished]
                 if rest:
-                    pending.append(self._submit(pool, run, rest))
-                batch.journal.unlink(missing_ok=True)
-
-    def _settle(self, run: Run, batch: _Batch) -> list[Case]:
-        """Hand on a finished batch's records; returns the cases that are still to do after a failure."""
-        failure = _failure(batch.future, self.options.timeout)
-        if failure is None:
-            self._sink.put((self.ref, run, batch.future.result()))
-            return []
-        records = read_journal(batch.journal)
-        rest = batch.cases[len(records) :]
-        verdict, message = failure
-        # A case that began late in the batch has not had its time yet: it comes first in the next one.
-        if rest and (verdict != "timeout" or not records):
-            records.append(Record.failure(rest[0], verdict, message))
-            rest = rest[1:]
-        self._sink.put((self.ref, run, records))
-        return rest
-
-
-@dataclass
-class _Batch:
-    """Cases under way in a worker, and the journal of those it has finished."""
-
-    cases: list[Case]
-    journal: Path
-    future: Future[list[Record]]
-
-
-def _failure(future: Future[list[Record]], timeout: float) -> tuple[str, str] | None:
-    """Verdict and message when a batch did not come back."""
-    error = future.exception()
-    if error is None:
-        return None
-    if isinstance(error, FutureTimeout):
-        return "timeout", f"no answer within {timeout:g} s"
-    if isinstance(error, ProcessExpired):
-        return "crash", f"the worker process died (exit {error.exitcode})"
-    return "crash", f"{type(error).__name__}: {error}"
+                    waiting.append(rest)
 
 
 def _refusal(what: Description, device: str, dtype: str) -> str | None:
@@ -330,7 +283,7 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
     by_id = {c.id: c for c in options.cases}
     declared: dict[str, list[known.Known]] = {}
     sink: queue.Queue[object] = queue.Queue()
-    stop = threading.Event()
+    stop = multiprocessing.get_context("spawn").Event()
     lanes = min(options.workers, len(refs))
     tasks = [_AdapterRun(ref, options, max(1, options.workers // lanes), sink, stop) for ref in refs]
     with ThreadPoolExecutor(max_workers=lanes) as executor:

@@ -1,34 +1,37 @@
-"""What happens inside a worker process: one adapter, batches of cases, one record each.
+"""Cases on one adapter: one record each, whatever comes of it.
 
-`run_batch` is a plain function of picklable arguments, so that any ``concurrent.futures.Executor`` can run it.
+`run_batch` is a plain function of picklable arguments for a process of its own, so that any ``concurrent.futures.Executor`` can run it. The adapter is in
+yet another process (`rnn_conformance.running.session`): this one holds what is expected.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import importlib
+import atexit
 import os
-import pickle
+import signal
 import sys
+import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Arrays, Store
 
 from rnn_conformance import known
-from rnn_conformance.adapters.base import Adapter, Description, Unsupported
+from rnn_conformance.adapters.base import Description, Unsupported
 from rnn_conformance.bench import Bench
-from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
 from rnn_conformance.families import PROCEDURES
 from rnn_conformance.families.outcome import Outcome, ProtocolError, describe_error
 from rnn_conformance.record import Record
+from rnn_conformance.running.remote import AdapterFault, Refusal, RemoteAdapter
+from rnn_conformance.running.session import AdapterRef as AdapterRef
+from rnn_conformance.running.session import Ended, Limits, Session, Stopped, die_with_parent
 from rnn_conformance.verdict import DISCREPANCIES
 
 if TYPE_CHECKING:
@@ -36,62 +39,58 @@ if TYPE_CHECKING:
 
 # A diagnosis takes several times as long as a case: of declared differences, each process makes so many.
 SAMPLE = 20
+# After so many seconds a batch hands over what it has: what is recorded survives whatever comes.
+SLICE = 4.0
 # What a discrepancy is compared with.
 Depth = Literal["nothing", "variants", "pairs"]
 
-
-@dataclass(frozen=True)
-class AdapterRef:
-    """An adapter by the name that the user gave and the object that it stands for (``module:Class``)."""
-
-    name: str
-    target: str
+_stop: Any = None
+_limits = Limits()
 
 
-def start(ref: AdapterRef, marks: Path | None = None) -> None:
-    """Prepare a fresh process: frameworks' chatter goes to stderr, a crash leaves a trace there.
+def start(stop: Any, limits: Limits) -> None:
+    """Prepare a fresh process: it ends when its parent does, and the adapter's with it; Ctrl-C is for the parent to see."""
+    global _stop, _limits
+    _stop, _limits = stop, limits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    die_with_parent()
+    atexit.register(_end_sessions)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
-    The adapter starts here, outside any case's time; if it cannot, the first task says why. A file in ``marks`` tells that
-    the process has begun.
-    """
-    if marks is not None:
-        (marks / f"worker-{os.getpid()}").touch()
-    os.dup2(2, 1)
-    faulthandler.enable()
-    with suppress(AdapterUnavailable):
-        adapter(ref)
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    _end_sessions()
+    os._exit(1)
+
+
+def _end_sessions() -> None:
+    for session in _sessions:
+        session.close()
+
+
+_sessions: list[Session] = []
 
 
 @cache
-def adapter(ref: AdapterRef) -> Adapter:
-    """The adapter of this process.
+def adapter(ref: AdapterRef) -> RemoteAdapter:
+    """The adapter, in a process that lives until the end or until it fails to answer.
 
     Raises
     ------
     AdapterUnavailable
-        When it cannot be imported or started; the message says what to install.
+        When it cannot start; the message says what to install.
     """
-    module, _, attribute = ref.target.partition(":")
-    if ref.name == ref.target and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # ``--adapter module:Class`` may name a file in this folder
-    try:
-        instance = getattr(importlib.import_module(module), attribute)()
-    except ImportError as error:
-        if module.startswith("rnn_conformance.adapters."):
-            hint = f"install it with: pip install 'rnn-conformance[{ref.name}]'"
-        else:
-            hint = "is its package installed, or its module in this folder?"
-        raise AdapterNotInstalled(f"adapter {ref.name!r} cannot start: {error}; {hint}") from error
-    except Exception as error:
-        raise AdapterUnavailable(
-            f"adapter {ref.name!r} cannot start: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(instance, Adapter):
-        raise AdapterUnavailable(
-            f"adapter {ref.name!r} cannot start: {ref.target} is not a subclass of "
-            "rnn_conformance.adapters.base.Adapter"
-        )
-    return instance
+    stopped = (lambda: False) if _stop is None else _stop.is_set
+    # A process that runs batches has no other children.
+    session = Session(ref, _limits, stopped, adopts=_stop is not None)
+    _sessions.append(session)
+    if len(_sessions) == 1 and _stop is None:
+        atexit.register(_end_sessions)
+    return RemoteAdapter(session)
 
 
 def describe(ref: AdapterRef) -> Description:
@@ -118,7 +117,7 @@ def forget_diagnosis() -> None:
 
 @cache
 def _declared(ref: AdapterRef) -> list[known.Known]:
-    return known.load(ref.name, describe(ref).version)
+    return known.load(ref.name, adapter(ref).describe().version)
 
 
 # How many cases of each declared difference and dtype this process has diagnosed.
@@ -142,7 +141,13 @@ def run_case(bench: Bench, case: Case, diagnose: Depth | Callable[[Record, Case]
     diagnose : str or function
         Whether a discrepancy is compared with nothing, with variants, or with pairs of them too; the function says so of each.
     """
-    record, outcome = _tried(bench, case)
+    session = bench.adapter.session if isinstance(bench.adapter, RemoteAdapter) else None
+    started = time.perf_counter()
+    if session is None:
+        record, outcome = _tried(bench, case)
+        record.seconds = time.perf_counter() - started
+    else:
+        record, outcome = _apart(bench, session, case)
     if outcome is None or record.verdict not in DISCREPANCIES:
         return record
     depth = diagnose(record, case) if callable(diagnose) else diagnose
@@ -153,6 +158,31 @@ def run_case(bench: Bench, case: Case, diagnose: Depth | Callable[[Record, Case]
         observed = diagnosis.observation(case, outcome)
         record.message += f"; {observed}" if observed else ""
     return record
+
+
+def _apart(bench: Bench, session: Session, case: Case) -> tuple[Record, Outcome | None]:
+    """A case in the adapter's process. Where that ends, and has served other cases before, the case is tried again in a fresh one: an earlier
+    one may have left something behind."""
+    session.seconds = 0.0
+    served = session.is_alive and bench.served > 0
+    bench.served += 1
+    try:
+        try:
+            record, outcome = _tried(bench, case)
+        except Ended:
+            bench.forget()
+            bench.served = 1
+            if not served:
+                raise
+            record, outcome = _tried(bench, case)
+            note = "the process that had served other cases died, or did not answer; this is what a fresh one did"
+            record.message = f"{record.message}; {note}" if record.message else note
+    except Ended as ended:
+        bench.forget()
+        bench.served = 0
+        record, outcome = Record.failure(case, ended.verdict, ended.message), None
+    record.seconds = session.seconds
+    return record, outcome
 
 
 def _tried(bench: Bench, case: Case) -> tuple[Record, Outcome | None]:
@@ -168,38 +198,34 @@ def _tried(bench: Bench, case: Case) -> tuple[Record, Outcome | None]:
         return record, outcome
     except Unsupported as reason:
         return Record.failure(case, "unsupported", reason.reason, clause=reason.clause), None
-    except ProtocolError as error:
+    except (Ended, Stopped):
+        raise
+    except (ProtocolError, AdapterFault) as error:
+        bench.forget()
         return Record.failure(case, "protocol", str(error)), None
     except Exception as error:
         bench.forget()
+        if isinstance(bench.adapter, RemoteAdapter) and not isinstance(error, Refusal):
+            # What came back fits the messages, but nothing can be made of it.
+            place = "".join(traceback.format_tb(error.__traceback__)[-1:]).strip().replace("\n", " ")
+            text = f"what the adapter returned cannot be judged: {type(error).__name__}: {error} ({place})"
+            return Record.failure(case, "protocol", text[:1000]), None
         return Record.failure(case, "refused", describe_error(error)), None
 
 
 def run_batch(
-    ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path, journal: Path | None = None
-) -> list[Record]:
-    """Run cases in order; every case gets a record, whatever its adapter raises.
-
-    Each record is also appended to ``journal`` at once, so that what is done survives the process.
-    """
-    instance = adapter(ref)
-    bench = Bench(instance, _store(data), dtype, device)
-    records = []
-    with open(os.devnull if journal is None else journal, "ab", buffering=0) as file:
-        for case in cases:
-            started = time.perf_counter()
-            record = run_case(bench, case, partial(_depth, ref, dtype))
-            record.seconds = time.perf_counter() - started
-            records.append(record)
-            file.write(pickle.dumps(record))
-    return records
-
-
-def read_journal(journal: Path) -> list[Record]:
-    """The records that a worker wrote before it died."""
+    ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path
+) -> tuple[list[Record], list[Case]]:
+    """Run cases in order for some seconds: the records, and the cases that are left; every case that ran has a record."""
+    bench = Bench(adapter(ref), _store(data), dtype, device)
+    bench.served = int(adapter(ref).session.is_alive)
     records: list[Record] = []
-    if journal.is_file():
-        with journal.open("rb") as file, suppress(EOFError, pickle.UnpicklingError):
-            while True:
-                records.append(pickle.load(file))
-    return records
+    deadline = time.monotonic() + SLICE
+    for number, case in enumerate(cases):
+        if (records and time.monotonic() > deadline) or (_stop is not None and _stop.is_set()):
+            return records, list(cases[number:])
+        try:
+            records.append(run_case(bench, case, partial(_depth, ref, dtype)))
+        except Stopped:
+            return records, list(cases[number:])
+    return records, []

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported
+from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, framework
 from rnn_conformance.adapters.numpy_reference import NumpyAdapter
 
 
@@ -53,6 +53,9 @@ class _BrokenModel(Model):
                 time.sleep(60)
             case "raise":
                 raise RuntimeError("no\nidea")
+            case "raise-inside":
+                with framework():
+                    raise RuntimeError("no\nidea")
             case "unsupported":
                 raise Unsupported("lengths are not implemented", "MASK-1")
             case "value":
@@ -86,6 +89,10 @@ class Hang(Broken):
 
 class Raise(Broken):
     fault = "raise"
+
+
+class RaiseInside(Broken):
+    fault = "raise-inside"
 
 
 class Declared(Broken):

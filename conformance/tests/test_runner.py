@@ -73,7 +73,8 @@ def verdicts(folder: Path, name: str, cases: list[Case], **changes: Any) -> dict
     ("name", "verdict", "message"),
     [
         ("Crash", "crash", "exit 7"),
-        ("Raise", "refused", "RuntimeError: no idea"),
+        ("Raise", "protocol", "RuntimeError: no idea"),
+        ("RaiseInside", "refused", "RuntimeError: no idea"),
         ("Declared", "unsupported", "lengths are not implemented"),
         ("Value", "value", "z = "),
         ("NotANumber", "value", "is nan"),

@@ -43,6 +43,9 @@ class Unsupported(Exception):
         self.clause = clause
 
 
+C = TypeVar("C")
+E = TypeVar("E", bound=Exception)
+
 # What `framework` puts on an error that was raised in it.
 _MARK = "_rnn_conformance_framework"
 
@@ -58,8 +61,14 @@ def framework() -> Iterator[None]:
     except Unsupported:
         raise
     except Exception as error:
-        setattr(error, _MARK, True)
+        mark_refusal(error)
         raise
+
+
+def mark_refusal(error: E) -> E:
+    """The error as one that the framework raised in its own call."""
+    setattr(error, _MARK, True)
+    return error
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -206,10 +215,18 @@ class Model(ABC):
         Read after a call: whether it took array operations around the framework's layer.
     path : str or None
         Which kernel ran, where the framework tells.
+    changed : str
+        Set by the suite: the argument of the last call that the model wrote to (CALL-1).
     """
 
     mode: str = "native"
     path: str | None = None
+    changed: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the model can still be called: one in another process goes with it."""
+        return True
 
     @abstractmethod
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -353,9 +370,6 @@ def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
         require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")
     require(not spec.positional, f"{framework} take their sizes by position", "ERR-3")
     require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
-
-
-C = TypeVar("C")
 
 
 def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:

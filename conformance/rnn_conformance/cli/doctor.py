@@ -11,7 +11,7 @@ from rnn_conformance.cli.common import format_option, is_pretty, print_json, pri
 from rnn_conformance.errors import AdapterUnavailable, Exit
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.runner import probe
-from rnn_conformance.worker import AdapterRef
+from rnn_conformance.running.session import AdapterRef
 
 
 def _examine(ref: AdapterRef) -> dict[str, Any]:

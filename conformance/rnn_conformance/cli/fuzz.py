@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import pickle
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +13,14 @@ from rnn_fixtures.case import DTYPES
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
 from rnn_conformance.cli.show import whole
-from rnn_conformance.errors import AdapterUnavailable, ConfigurationError, Exit
-from rnn_conformance.record import Record
+from rnn_conformance.errors import ConfigurationError, Exit
 from rnn_conformance.registry import resolve
 
 if TYPE_CHECKING:
-    from rnn_conformance.apart import Apart
     from rnn_conformance.fuzz import Found, Tally
-    from rnn_conformance.worker import AdapterRef
 
-# A worker is asked for this long at a time; it is given up when it has not answered after as long again and more.
-CHUNK, PATIENCE = 20.0, 300.0
+# What is found is written down after so many seconds.
+CHUNK = 20.0
 # A search ends after so many findings: more would repeat themselves.
 MOST = 20
 
@@ -55,54 +50,24 @@ def command(
 
     Declared known differences are counted, not reported. Exit status 1 when something new was found.
     """
-    from rnn_conformance.apart import Apart
-
     try:
-        from rnn_conformance.fuzz import Tally
+        from rnn_conformance.fuzz import Search, Tally
     except ImportError as error:
         raise ConfigurationError("fuzz needs hypothesis: pip install 'rnn-conformance[fuzz]'") from error
     ref, tally = resolve(name), Tally()
     written: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
     numbers = itertools.count(seed * 1_000_000, 1_000)
-    with Apart(ref) as process:
-        while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
-            before = len(tally.found)
-            _chunk(process, ref, dtype, device, next(numbers), min(left, CHUNK), tally)
-            for found in tally.found[before:]:
-                written.append(_write(found, out, name, dtype, len(written) + 1))
-                place = written[-1]["script"] or written[-1]["case"]
-                click.echo(f"found: {place}: {found.record.message}", err=True)
+    search = Search(ref, dtype, device)
+    while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
+        before = len(tally.found)
+        tally.add(search.run(next(numbers), min(left, CHUNK), [f.signature for f in tally.found]))
+        for found in tally.found[before:]:
+            written.append(_write(found, out, name, dtype, len(written) + 1))
+            place = written[-1]["script"] or written[-1]["case"]
+            click.echo(f"found: {place}: {found.record.message}", err=True)
     _print(tally, written, name, dtype, style)
     return Exit.UNEXPECTED if written else Exit.EXPECTED
-
-
-def _chunk(
-    process: Apart, ref: AdapterRef, dtype: str, device: str, number: int, seconds: float, tally: Tally
-) -> None:
-    """One task, so that a scenario that ends the process costs no more than a task."""
-    from rnn_conformance.apart import Ended
-    from rnn_conformance.fuzz import Found, search
-
-    with tempfile.TemporaryDirectory(prefix="rnn-conformance-") as folder:
-        journal = Path(folder) / "scenario"
-        seen = [f.signature for f in tally.found]
-        try:
-            limit = seconds + PATIENCE
-            tally.add(process.ask(limit, search, ref, dtype, device, number, seconds, seen, journal))
-            return
-        except Ended as ended:
-            if not journal.is_file():
-                raise AdapterUnavailable(f"adapter {ref.name!r} cannot start: {ended.message}") from ended
-            scenario = pickle.loads(journal.read_bytes())
-            case, _ = scenario.to_case()
-            record = Record.failure(case, ended.verdict, ended.message)
-            found = Found(scenario, record, [ended.verdict], "", False)
-            tally.scenarios += 1
-            if found.signature in seen:
-                tally.repeated += 1
-            else:
-                tally.found.append(found)
 
 
 def _write(found: Found, out: Path, name: str, dtype: str, number: int) -> dict[str, Any]:

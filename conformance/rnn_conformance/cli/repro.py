@@ -79,14 +79,12 @@ def command(
 def _one(
     store: Store, data: Path, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
 ) -> int:
-    from rnn_conformance.apart import Apart
-    from rnn_conformance.reproductions import made
+    from rnn_conformance.repro import reproduce
 
     case, ref = find(store, case_id), resolve(name)
     if dtype not in case.dtypes:
         raise NothingSelected(f"{case_id} does not run in {dtype}, only in {', '.join(case.dtypes)}")
-    with Apart(ref) as process:
-        found = made(process, ref, case, data, dtype, device, fresh=fresh)
+    found = reproduce(ref, case, data, dtype, device, fresh=fresh)
     if not found.script:
         reason = f": {found.record.message}" if found.record.message else ""
         raise NothingSelected(f"nothing to reproduce: {case_id} is {found.record.verdict} on {name}{reason}")
@@ -110,8 +108,8 @@ def _all(
     style: str | None,
 ) -> int:
     from rnn_conformance import known, reproductions
-    from rnn_conformance.apart import Apart
     from rnn_conformance.report import collect
+    from rnn_conformance.repro import reproduce
 
     cases = {c.id: c for c in store.cases()}
     found = reproductions.groups(collect([results]), cases)
@@ -120,28 +118,25 @@ def _all(
     entries: list[dict[str, Any]] = []
     for adapter in dict.fromkeys(g.view.run.adapter for g in found):
         ref = resolve(adapter)
-        with Apart(ref) as process:
-            for group in (g for g in found if g.view.run.adapter == adapter):
-                run = group.view.run
-                text = "" if fresh else known.kept_script(adapter, group.known)
-                if not text:
-                    text = reproductions.made(
-                        process, ref, group.case, data, run.dtype, run.device, fresh=fresh
-                    ).script
-                if text:
-                    (out / group.file).write_text(text, "utf-8")
-                entries.append(
-                    {
-                        "adapter": adapter,
-                        "cause": group.cause,
-                        "known": group.known,
-                        "dtype": group.view.run.dtype,
-                        "verdict": group.verdict,
-                        "cases": group.count,
-                        "example": group.case.id,
-                        "script": str(out / group.file) if text else None,
-                    }
-                )
+        for group in (g for g in found if g.view.run.adapter == adapter):
+            run = group.view.run
+            text = "" if fresh else known.kept_script(adapter, group.known)
+            if not text:
+                text = reproduce(ref, group.case, data, run.dtype, run.device, fresh=fresh).script
+            if text:
+                (out / group.file).write_text(text, "utf-8")
+            entries.append(
+                {
+                    "adapter": adapter,
+                    "cause": group.cause,
+                    "known": group.known,
+                    "dtype": group.view.run.dtype,
+                    "verdict": group.verdict,
+                    "cases": group.count,
+                    "example": group.case.id,
+                    "script": str(out / group.file) if text else None,
+                }
+            )
     if check:
         paths = {Path(e["script"]): e for e in entries if e["script"]}
         for path, shown, output in reproductions.check(list(paths), os.cpu_count() or 1):

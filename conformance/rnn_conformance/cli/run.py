@@ -32,8 +32,8 @@ from rnn_conformance.precision_classes import Spread, spread
 from rnn_conformance.provocation import causes
 from rnn_conformance.registry import installed, resolve
 from rnn_conformance.results import Results
+from rnn_conformance.running.session import AdapterRef
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import AdapterRef
 
 
 class _Display(runner.Progress):

@@ -59,6 +59,8 @@ def raised_in(error: BaseException) -> Path:
 
 def describe_error(error: BaseException) -> str:
     """Type, message and place of an error, on one line."""
+    if hasattr(error, "text"):  # of another process, which has said where
+        return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(click.unstyle(str(error)).split())  # TensorFlow colours its messages
     return f"{type(error).__name__}: {text[:400]} ({Path(last.filename).name}:{last.lineno})"

@@ -9,6 +9,8 @@ from rnn_conformance.adapters.base import Unsupported, is_refusal
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import calls
 from rnn_conformance.families.outcome import Outcome, ProtocolError, checked, describe_error
+from rnn_conformance.running.remote import AdapterFault
+from rnn_conformance.running.session import Ended, Stopped
 from rnn_conformance.verdict import Verdict
 
 PHASES = ("build", "weights", "call")
@@ -35,7 +37,7 @@ def run(case: Case, bench: Bench) -> Outcome:
                 shapes = [a.shape for a in checked(model.call_lengths(arguments["inputs"], lengths))]
             else:
                 shapes = [a.shape for a in checked(model.call(**arguments))]
-    except (Unsupported, ProtocolError):
+    except (Unsupported, ProtocolError, AdapterFault, Ended, Stopped):
         raise
     except Exception as error:
         if phase not in PHASES or PHASES.index(phase) < PHASES.index(case.detail["at"]):
@@ -59,7 +61,7 @@ def _twin_fault(case: Case, bench: Bench) -> str:
         verdict = (
             calls.with_lengths(twin, bench, padding=False) if lengths else calls.run(twin, bench).verdict
         )
-    except Unsupported:
+    except (Unsupported, Ended, Stopped):
         raise
     except Exception as error:
         return describe_error(error)
@@ -74,6 +76,6 @@ def _judge(case: Case, error: Exception, bench: Bench, unproved: str) -> Verdict
     if unproved:
         return Verdict("unproved", message=f"refused, but the valid twin does not work either: {unproved}")
     wanted = case.detail.get("message", "") if bench.adapter.is_keras else ""
-    if wanted not in str(error):
+    if wanted not in getattr(error, "text", str(error)):
         return Verdict("refused", message=f"the message lacks {wanted!r}: {describe_error(error)}")
     return Verdict("pass", message=describe_error(error))

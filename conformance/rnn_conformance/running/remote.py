@@ -1,0 +1,289 @@
+"""An adapter and its models on this side of the pipe: what `rnn_conformance.bench.Bench` and the families work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rnn_conformance.adapters.base import (
+    Adapter,
+    Description,
+    Gradients,
+    LayerSpec,
+    Model,
+    Script,
+    Unsupported,
+    mark_refusal,
+)
+from rnn_conformance.contract.tensors import TensorError, decode, encode
+from rnn_conformance.errors import AdapterUnavailable
+from rnn_conformance.running.session import Ended, Session, clean
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """What the framework raised within its own call; ``text`` is all that it said."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(_described(error))
+        self.text = clean(error.get("text", ""))
+
+
+class AdapterFault(Exception):
+    """The adapter broke its contract: an error of its own, or an answer that is none; the message says how."""
+
+
+class RemoteAdapter(Adapter):
+    """The adapter in a session's process.
+
+    Raises
+    ------
+    AdapterUnavailable
+        When it cannot start.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._said = session.describe()
+
+    @property
+    def is_keras(self) -> bool:  # type: ignore[override]
+        return self._said.get("is_keras") is True
+
+    @cached_property
+    def description(self) -> Description:
+        """What the adapter said of itself.
+
+        Raises
+        ------
+        AdapterUnavailable
+            When that is no description.
+        """
+        said = self._said
+        try:
+            devices, dtypes = said["devices"], said["dtypes"]
+            if not (isinstance(devices, list) and devices and isinstance(dtypes, Mapping)):
+                raise TypeError("devices must be a list with at least one name, dtypes an object")
+            return Description(
+                framework=clean(said["framework"], 80),
+                version=clean(said["version"], 80),
+                devices=[clean(device, 80) for device in devices],
+                dtypes={clean(k, 80): None if v is None else clean(v, 400) for k, v in dtypes.items()},
+                packages={clean(k, 80): clean(v, 80) for k, v in dict(said.get("packages") or {}).items()},
+                notes=[clean(note, 400) for note in said.get("notes") or ()],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise AdapterUnavailable(
+                f"adapter {self.session.ref.name!r} cannot start: what it says of itself is no description: {error!r}"
+            ) from error
+
+    def describe(self) -> Description:
+        return self.description
+
+    def build(self, spec: LayerSpec) -> Model:
+        model = RemoteModel(self.session, spec)
+        model.request("build", spec=spec_message(spec))
+        model.built()
+        return model
+
+    def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
+        found = RemoteModel(self.session, spec).request(
+            "script", spec=spec_message(spec), weights=_messages(weights)
+        )["script"]
+        if found is None:
+            return None
+        arrays = {name: decode(tensor) for name, tensor in found["arrays"].items()}
+        return Script(found["template"], found["values"], arrays, found["gradients"])
+
+
+def spec_message(spec: LayerSpec) -> dict[str, Any]:
+    """The ``spec`` of a ``build`` request."""
+    message = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    arguments = dict(spec.arguments)
+    if isinstance(arguments.get("weights"), (list, tuple)):
+        arguments["weights"] = [encode(array) for array in arguments["weights"]]
+    return message | {
+        "arguments": arguments,
+        "size": dict(vars(spec.size)),
+        "declared": dict(spec.declared),
+        "positional": list(spec.positional),
+    }
+
+
+def _messages(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: encode(array) for name, array in arrays.items()}
+
+
+class RemoteModel(Model):
+    """A layer in the session's process; gone when that ends, or builds another.
+
+    Attributes
+    ----------
+    changed : str
+        The argument of the last call that the implementation wrote to (CALL-1).
+    """
+
+    def __init__(self, session: Session, spec: LayerSpec) -> None:
+        self._session, self._spec = session, spec
+        self._start: int | None = None
+        self.changed = ""
+
+    def built(self) -> None:
+        """From now on the process must be the one that it is now."""
+        self._start = self._session.starts
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the process that built it lives."""
+        return self._session.is_alive and self._session.starts == self._start
+
+    def request(self, do: str, **content: Any) -> dict[str, Any]:
+        """The content of the answer.
+
+        Raises
+        ------
+        Unsupported, Refusal, AdapterFault, Ended
+        """
+        if self._start is not None and not self.is_there:
+            raise Ended("crash", "the process died after its last answer")
+        answer = self._session.ask(do, **content)
+        if isinstance(answer.get("ok"), Mapping):
+            found = dict(answer["ok"])
+            self.mode = "composed" if found.get("mode") == "composed" else "native"
+            self.path = None if found.get("path") is None else clean(found["path"], 80)
+            return found
+        if isinstance(no := answer.get("unsupported"), Mapping):
+            raise Unsupported(clean(no.get("reason", ""), 400), clean(no.get("clause", ""), 40))
+        if isinstance(error := answer.get("refused"), Mapping):
+            raise mark_refusal(Refusal(error))
+        if isinstance(error := answer.get("error"), Mapping):
+            raise AdapterFault(f"the adapter itself raised, not the framework: {_described(error)}")
+        raise AdapterFault(
+            f"the answer to {do} is neither ok, unsupported, refused nor error: {sorted(answer)[:8]}"
+        )
+
+    def _from(self, found: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> T:
+        """A field of an answer.
+
+        Raises
+        ------
+        AdapterFault
+            When it is missing, or not what it should be.
+        """
+        try:
+            return read(found[name])
+        except TensorError as error:
+            raise AdapterFault(f"{name} of the answer: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AdapterFault(f"the answer has no {name} as the contract asks for it: {error!r}") from error
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.request("set_weights", weights=_messages(weights))
+
+    def call(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+    ) -> list[np.ndarray]:
+        return self._called(_call(inputs, mask, initial_state))
+
+    def call_training(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        training: bool | None,
+    ) -> list[np.ndarray]:
+        return self._called(_call(inputs, mask, initial_state) | {"training": training})
+
+    def _called(self, content: dict[str, Any]) -> list[np.ndarray]:
+        found = self.request("call", **content)
+        self.changed = clean(found.get("changed") or "", 40)
+        return self._from(found, "outputs", _arrays)
+
+    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        found = self.request("call_lengths", inputs=encode(inputs), lengths=encode(lengths))
+        return self._from(found, "outputs", _arrays)
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        seeds = [encode(seed) for seed in cotangents]
+        found = self.request("gradients", **_call(inputs, mask, initial_state), cotangents=seeds)
+        return Gradients(
+            self._from(found, "outputs", _arrays),
+            self._from(found, "inputs", decode),
+            self._from(found, "initial_state", _arrays),
+            self._from(found, "weights", _by_name),
+            self._from(found, "losses", decode),
+        )
+
+    def fit(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+    ) -> tuple[dict[str, np.ndarray], int]:
+        given = {"batch_size": batch_size, "learning_rate": learning_rate}
+        found = self.request("fit", inputs=encode(inputs), targets=encode(targets), **given)
+        return self._from(found, "weights", _by_name), self._from(found, "updates", _count)
+
+    def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
+        found = self.request("predict", inputs=encode(inputs), batch_size=batch_size)
+        return self._from(found, "outputs", _arrays), self._from(found, "batches", _count)
+
+    def initial_weights(self) -> Mapping[str, np.ndarray]:
+        return self._from(self.request("initial_weights"), "weights", _by_name)
+
+    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
+        return self._from(self.request("weight_shapes"), "shapes", dict)
+
+    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+        return self._from(self.request("static_shapes"), "shapes", dict)
+
+    def reset_states(self) -> None:
+        self.request("reset_states")
+
+    def rewind(self) -> None:
+        self.request("rewind")
+
+
+def _call(
+    inputs: np.ndarray, mask: np.ndarray | None, initial_state: Sequence[np.ndarray] | None
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"inputs": encode(inputs)}
+    if mask is not None:
+        content["mask"] = encode(mask)
+    if initial_state is not None:
+        content["initial_state"] = [encode(state) for state in initial_state]
+    return content
+
+
+def _arrays(messages: Any) -> list[np.ndarray]:
+    if not isinstance(messages, list):
+        raise TypeError("a list of tensors is wanted")
+    return [decode(tensor) for tensor in messages]
+
+
+def _by_name(messages: Any) -> dict[str, np.ndarray]:
+    return {str(name): decode(tensor) for name, tensor in messages.items()}
+
+
+def _count(number: Any) -> int:
+    if type(number) is not int:
+        raise TypeError("a whole number is wanted")
+    return number
+
+
+def _described(error: Mapping[str, Any]) -> str:
+    """Type, text and place of an error, on one line."""
+    text = " ".join(clean(error.get("text", "")).split())
+    where = clean(error.get("where", ""), 80)
+    return f"{clean(error.get('type', ''), 80)}: {text[:400]}" + (f" ({where})" if where else "")
