@@ -7,7 +7,7 @@ recurrence happens here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,12 @@ class Packed:
     mask: np.ndarray
     right_padded: bool
 
+    def placement(self, *, zero_output_for_mask: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The packed step [B, T] whose output each step shows, and where [B, T] there is one; elsewhere the output is 0."""
+        latest = np.cumsum(self.mask, axis=1) - 1
+        shown = self.mask if zero_output_for_mask else latest >= 0
+        return np.maximum(latest, 0), np.ascontiguousarray(shown)
+
     def unpack(
         self, outputs: np.ndarray, *, zero_output_for_mask: bool, zero_padded: bool = True
     ) -> np.ndarray:
@@ -43,18 +49,16 @@ class Packed:
         """
         if self.right_padded and zero_output_for_mask and zero_padded:
             return outputs
-        latest = np.cumsum(self.mask, axis=1) - 1
-        placed = np.take_along_axis(outputs, np.maximum(latest, 0)[..., None], axis=1)
-        shown = self.mask if zero_output_for_mask else latest >= 0
+        places, shown = self.placement(zero_output_for_mask=zero_output_for_mask)
+        placed = np.take_along_axis(outputs, places[..., None], axis=1)
         return np.where(shown[..., None], placed, np.zeros_like(placed))
 
     def pull_outputs(self, cotangents: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
         """The transpose of `unpack`: cotangents [B, T, U] of the placed outputs, moved to the packed steps."""
-        latest = np.cumsum(self.mask, axis=1) - 1
-        shown = self.mask if zero_output_for_mask else latest >= 0
+        places, shown = self.placement(zero_output_for_mask=zero_output_for_mask)
         result = np.zeros_like(cotangents)
-        rows = np.broadcast_to(np.arange(len(latest))[:, None], latest.shape)
-        np.add.at(result, (rows[shown], latest[shown]), cotangents[shown])
+        rows = np.broadcast_to(np.arange(len(places))[:, None], places.shape)
+        np.add.at(result, (rows[shown], places[shown]), cotangents[shown])
         return result
 
     def unpack_input(self, gradient: np.ndarray) -> np.ndarray:
@@ -121,6 +125,12 @@ class Flat:
     @property
     def lengths(self) -> np.ndarray | None:
         return None if self.packed is None else self.packed.lengths
+
+    @property
+    def placement(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """`Packed.placement` of a masked call."""
+        zero = bool(self.spec.arguments["zero_output_for_mask"])
+        return None if self.packed is None else self.packed.placement(zero_output_for_mask=zero)
 
     @property
     def mode(self) -> str:
@@ -224,3 +234,12 @@ def in_batches(samples: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
     """Slices of ``batch_size`` samples (32 when unset), the last what is left (FIT-1)."""
     size = batch_size or 32
     return [samples[k : k + size] for k in range(0, len(samples), size)]
+
+
+def epoch(
+    inputs: np.ndarray, targets: np.ndarray, mask: np.ndarray | None, batch_size: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Input, targets and mask of each batch, in order (FIT-1)."""
+    parts = in_batches(inputs, batch_size)
+    valid = [None] * len(parts) if mask is None else in_batches(mask, batch_size)
+    return zip(parts, in_batches(targets, batch_size), valid, strict=True)

@@ -377,17 +377,22 @@ class _Recurrent:
         return slopes
 
     def fit(
-        self, inputs: Any, targets: Any, batch_size: int | None = None, learning_rate: float = 0.01
+        self,
+        inputs: Any,
+        targets: Any,
+        batch_size: int | None = None,
+        learning_rate: float = 0.01,
+        mask: Any = None,
     ) -> int:
-        """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1)."""
+        """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1, FIT-2)."""
         if self.dropout or self.recurrent_dropout:
             raise NotImplementedError("training with dropout is random: no clause says which masks are drawn")
-        inputs, _, _ = self._checked(inputs, None, None)
+        inputs, mask, _ = self._checked(inputs, mask, None)
         size = 32 if batch_size is None else batch_size
         if not self.trainable:  # FIT-4
             return -(-len(inputs) // size)
         weights, updates = training.fit(
-            lambda x, w: self._shown(self.config.forward(x, w))[0],
+            lambda x, w, m: self._shown(self.config.forward(x, w, mask=m))[0],
             self._current_weights(),
             inputs,
             targets,
@@ -395,6 +400,7 @@ class _Recurrent:
             learning_rate=learning_rate,
             penalties=self.penalties,
             constraints=self.constraints,
+            mask=mask,
         )
         self._weights = weights
         return updates

@@ -127,9 +127,14 @@ class _NumpyModel(Model):
         return Gradients(outputs, found["input"], states, weights, losses)
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        updates = self._layer.fit(inputs, targets, batch_size, learning_rate)
+        updates = self._layer.fit(inputs, targets, batch_size, learning_rate, mask)
         return dict(zip(self._layer.weight_shapes, self._layer.get_weights(), strict=True)), updates
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:

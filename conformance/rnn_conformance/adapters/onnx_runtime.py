@@ -237,7 +237,12 @@ class _OnnxModel(PredictingInBatches):
         raise Unsupported("ONNX Runtime sessions only infer: there are no gradients", "GRAD-1")
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
         raise Unsupported("ONNX Runtime sessions only infer: there is no training", "FIT-1")
 

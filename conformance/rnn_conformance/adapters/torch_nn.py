@@ -29,6 +29,7 @@ from rnn_conformance.composition import (
     Carrying,
     Flat,
     PredictingInBatches,
+    epoch,
     pack,
     select_outputs,
     static_views,
@@ -273,18 +274,28 @@ class _TorchModel(PredictingInBatches):
         )
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """The usual loop: ``torch.optim.SGD`` on ``mse_loss`` over slices of the data."""
-        flat = Flat.of(self._spec, inputs, None)
+        """The usual loop: ``torch.optim.SGD`` on ``mse_loss`` of the valid steps over slices of the data."""
         self.mode = "composed"
-        x, wanted = self._tensor(flat.inputs), self._tensor(targets)
+        sequences = self._arguments["return_sequences"]
         optimizer = torch.optim.SGD(self._module.parameters(), lr=learning_rate)
-        slices = zip(x.split(batch_size or 32), wanted.split(batch_size or 32), strict=True)
         updates = 0
-        for batch, target in slices:
-            outputs, _ = self._flat(batch, None, None)
-            output = outputs if self._arguments["return_sequences"] else outputs[:, -1]
+        for x, wanted, valid in epoch(inputs, targets, mask, batch_size):
+            flat = Flat.of(self._spec, x, valid)
+            outputs, _ = self._flat(self._tensor(flat.inputs), flat.lengths, None)
+            if flat.placement is not None:
+                places, shown = (torch.from_numpy(a)[..., None].to(outputs.device) for a in flat.placement)
+                outputs = outputs.gather(1, places.expand_as(outputs)) * shown
+            output, target = outputs if sequences else outputs[:, -1], self._tensor(wanted)
+            if sequences and valid is not None:
+                kept = torch.from_numpy(valid).to(outputs.device)
+                output, target = output[kept], target[kept]
             optimizer.zero_grad()
             torch.nn.functional.mse_loss(output, target).backward()
             optimizer.step()

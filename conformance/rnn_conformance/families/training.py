@@ -68,9 +68,12 @@ def _gradients(case: Case, bench: Bench) -> Found:
 def _fit(case: Case, bench: Bench) -> Found:
     model = bench.model(case)
     detail = case.detail
-    inputs, targets = bench.array(case.calls[0].input), bench.array(case.arrays["targets"])
+    call, targets = case.calls[0], bench.array(case.arrays["targets"])
+    mask = None if call.mask is None else bench.array(call.mask)
     try:
-        weights, updates = model.fit(inputs, targets, detail["batch_size"], detail["learning_rate"])
+        weights, updates = model.fit(
+            bench.array(call.input), targets, detail["batch_size"], detail["learning_rate"], mask
+        )
     finally:
         bench.forget()  # its weights have moved
     if not isinstance(updates, int):

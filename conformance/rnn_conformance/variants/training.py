@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from rnn_reference import constraints, regularizers
+from rnn_reference import constraints, regularizers, training
 
 from rnn_conformance.adapters.base import Gradients, LayerSpec
-from rnn_conformance.variants.base import Variant
+from rnn_conformance.variants.base import Variant, installed
 
 
 def _gradients(change: Callable[[Gradients, LayerSpec], Gradients]) -> Callable[[Any, LayerSpec], None]:
@@ -68,19 +68,19 @@ def _other_axis(constraint: Any) -> Any:
 def _fit(change: Callable[..., Any]) -> Callable[[Any, LayerSpec], None]:
     def apply(model: Any, spec: LayerSpec) -> None:
         plain = model.fit
-        model.fit = lambda x, y, batch, rate: change(plain, x, y, batch, rate)
+        model.fit = lambda x, y, batch, rate, mask=None: change(plain, x, y, batch, rate, mask)
 
     return apply
 
 
-def _last_dropped(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
+def _last_dropped(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
     size = batch or 32
     whole = len(x) // size * size
-    return plain(x[:whole], y[:whole], batch, rate)
+    return plain(x[:whole], y[:whole], batch, rate, None if mask is None else mask[:whole])
 
 
-def _reversed(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
-    return plain(x[::-1], y[::-1], batch, rate)
+def _reversed(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
+    return plain(x[::-1], y[::-1], batch, rate, None if mask is None else mask[::-1])
 
 
 def _not_trainable_ignored(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +96,42 @@ def _of(kind: type, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda item: change(item) if isinstance(item, kind) else item
 
 
-def _mean_over_samples(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
+def _mean_over_samples(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
     """The loss summed over units and steps, and averaged over samples alone."""
-    return plain(x, y, batch, rate * float(np.prod(y.shape[1:])))
+    return plain(x, y, batch, rate * float(np.prod(y.shape[1:])), mask)
+
+
+def _over_all_steps(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    return (output - wanted) * 2 / float(np.prod(output.shape))
+
+
+def _divided_by_all_steps(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    slope = _over_all_steps(output, wanted, mask)
+    return slope if mask is None else np.where(mask[..., None], slope, np.zeros_like(slope))
+
+
+def _row_by_row(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    """The mean of the rows' own means."""
+    slope = _divided_by_all_steps(output, wanted, mask)
+    if mask is None:
+        return slope
+    share = mask.shape[1] / np.maximum(mask.sum(axis=1), 1)
+    return slope * share[:, None, None].astype(slope.dtype)
+
+
+def _loss_mask_turned(model: Any, spec: LayerSpec) -> None:
+    if not spec.arguments["go_backwards"]:
+        return
+    plain, own = model.fit, training.error_slope
+
+    def turned(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+        return own(output, wanted, None if mask is None else mask[:, ::-1])
+
+    def fit(*args: Any) -> Any:
+        with installed({"training.error_slope": turned}):
+            return plain(*args)
+
+    model.fit = fit
 
 
 def _one_batch_more(model: Any, spec: LayerSpec) -> None:
@@ -162,6 +195,34 @@ VARIANTS: list[Variant] = [
         "epoch",
         "sums the loss over units and steps",
         model=_fit(_mean_over_samples),
+    ),
+    Variant(
+        "masked-steps-in-the-loss",
+        "FIT-2",
+        "epoch",
+        "averages the loss over masked steps too",
+        functions={"training.error_slope": _over_all_steps},
+    ),
+    Variant(
+        "masked-steps-in-the-number",
+        "FIT-2",
+        "epoch",
+        "leaves the errors of masked steps out, but divides by the number of all steps",
+        functions={"training.error_slope": _divided_by_all_steps},
+    ),
+    Variant(
+        "loss-row-by-row",
+        "FIT-2",
+        "epoch",
+        "averages the loss over each row's valid steps first",
+        functions={"training.error_slope": _row_by_row},
+    ),
+    Variant(
+        "loss-mask-turned",
+        "MASK-8",
+        "epoch",
+        "reverses the mask that it hands on to the loss with go_backwards",
+        model=_loss_mask_turned,
     ),
     Variant(
         "predict-one-batch-more",
@@ -269,7 +330,7 @@ VARIANTS: list[Variant] = [
         "FIT-3",
         "epoch",
         "moves twice as far",
-        model=_fit(lambda p, x, y, b, r: p(x, y, b, 2 * r)),
+        model=_fit(lambda p, x, y, b, r, m: p(x, y, b, 2 * r, m)),
     ),
     Variant(
         "trainable-ignored",
