@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model, Unsupported
+from rnn_conformance.adapters.base import DTYPES, Gradients, LayerSpec, Model, Unsupported
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,35 @@ class Carrying(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
-        spec = self._spec
-        zero = np.zeros((spec.size.B, spec.size.U), DTYPES[spec.dtype])
-        states = initial_state or self._states or [zero] * spec.state_count
-        output, *self._states = self._model.call(inputs, mask, states)
+        output, *self._states = self._model.call(inputs, mask, self._start(initial_state))
         self.path = self._model.path
-        return [output, *self._states] if spec.arguments["return_state"] else [output]
+        return self._shown([output, *self._states])
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """From the numbers of the last call's states, which have no history (GRAD-5)."""
+        zeros = [self._zero] * (1 + self._spec.state_count - len(cotangents))
+        found = self._model.gradients(inputs, mask, self._start(initial_state), [*cotangents, *zeros])
+        self.path = self._model.path
+        _, *self._states = found.outputs
+        slopes = found.initial_state if initial_state else []
+        return replace(found, outputs=self._shown(found.outputs), initial_state=slopes)
+
+    @property
+    def _zero(self) -> np.ndarray:
+        return np.zeros((self._spec.size.B, self._spec.size.U), DTYPES[self._spec.dtype])
+
+    def _start(self, initial_state: Sequence[np.ndarray] | None) -> Sequence[np.ndarray]:
+        """What is given, else what is carried, else zeros (CARRY-3)."""
+        return initial_state or self._states or [self._zero] * self._spec.state_count
+
+    def _shown(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        return outputs if self._spec.arguments["return_state"] else outputs[:1]
 
 
 class PredictingInBatches(Model):

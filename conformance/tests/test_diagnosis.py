@@ -52,6 +52,8 @@ def run(variant: Variant, expression: str, store: Store, cases: list[Case]) -> R
         ("loss-row-by-row", "procedure=fit and mask=right and return_sequences=true"),
         ("loss-mask-turned", "procedure=fit and mask=left and return_sequences=true and go_backwards=true"),
         ("gradient-of-masked-steps", "family=training and procedure=gradients"),
+        ("gradient-from-zeros", "procedure=gradients_carried"),
+        ("gradient-into-the-earlier-call", "procedure=gradients_carried"),
         ("rates-clamped", "family=rejects"),
         ("dropout-unscaled", "family=dropout and gru"),
         ("state-in-11-bits", "family=forward"),

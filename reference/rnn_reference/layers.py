@@ -341,7 +341,7 @@ class _Recurrent:
         mask: Any = None,
         initial_state: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
-        """Gradient of sum(cotangent * result) + losses (GRAD-1).
+        """Gradient of sum(cotangent * result) + losses (GRAD-1); a carried state is a constant, and stays what it is (GRAD-5).
 
         Parameters
         ----------
@@ -357,13 +357,14 @@ class _Recurrent:
         weights = self._current_weights()
         names = [f"initial {name}" for name in shapes.state_names(self.layer)]
         start = {} if states is None else dict(zip(names, states, strict=True))
+        carried = self._carried if self.stateful else None
         seeds = list(cotangents)
         if self.return_sequences and self.time_major:
             seeds[0] = np.swapaxes(seeds[0], 0, 1)
 
         def compute(taped: Mapping[str, Any]) -> list[Any]:
             own = {name: taped[name] for name in weights}
-            begin = None if states is None else tuple(taped[name] for name in names)
+            begin = carried if states is None else tuple(taped[name] for name in names)
             shown = self._shown(self.config.forward(taped["input"], own, initial_state=begin, mask=mask))
             return [*shown, *self.penalties.of(shown, own)]
 

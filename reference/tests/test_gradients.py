@@ -196,3 +196,20 @@ def test_masked_steps_do_not_count_in_the_loss(
         start = [w - 0.1 * slopes[name] for name, w in zip(layer.weight_shapes, start, strict=True)]
     for a, b in zip(layer.get_weights(), start, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_carried_state_is_a_constant(kind: str) -> None:  # GRAD-5
+    layer, rng = made(kind, 5, stateful=True)
+    plain, _ = made(kind, 5)
+    first, second = rng.normal(size=(B, T, F)), rng.normal(size=(B, T, F))
+    _, *carried = layer(first)
+    seeds = [rng.normal(size=(B, U)) for _ in range(1 + len(carried))]
+    found = layer.gradients(second, seeds)
+    given = plain.gradients(second, seeds, initial_state=carried)
+    assert found.keys() == {name for name in given if not name.startswith("initial")}
+    for name, slope in found.items():
+        np.testing.assert_array_equal(slope, given[name])
+    assert np.abs(found["kernel"] - plain.gradients(second, seeds)["kernel"]).max() > 1e-3
+    for own, state in zip(layer(second)[1:], plain(second, initial_state=carried)[1:], strict=True):
+        np.testing.assert_array_equal(own, state)  # asking for gradients is no call

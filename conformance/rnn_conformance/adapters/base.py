@@ -246,7 +246,7 @@ class Model(ABC):
         initial_state: Sequence[np.ndarray] | None,
         cotangents: Sequence[np.ndarray],
     ) -> Gradients:
-        """Gradient of the sum of cotangent times output, plus the layer's penalties (GRAD-1)."""
+        """Gradient of the sum of cotangent times output, plus the layer's penalties (GRAD-1); of a stateful layer, from the carried state (GRAD-5)."""
         raise Unsupported("the adapter offers no gradients", "GRAD-1")
 
     def fit(

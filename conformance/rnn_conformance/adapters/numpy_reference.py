@@ -119,8 +119,8 @@ class _NumpyModel(Model):
         cotangents: Sequence[np.ndarray],
     ) -> Gradients:
         with np.errstate(under="ignore", over="ignore"):
-            outputs = self.call(inputs, mask, initial_state)
             found = self._layer.gradients(inputs, cotangents, mask, initial_state)
+            outputs = self.call(inputs, mask, initial_state)  # after it: a call moves the carried state
         states = [slope for name, slope in found.items() if name.startswith("initial")]
         weights = {name: found[name] for name in self._layer.weight_shapes}
         losses = np.asarray(self._layer.losses, inputs.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rnn_reference import constraints, regularizers, training
@@ -81,6 +81,50 @@ def _last_dropped(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any
 
 def _reversed(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
     return plain(x[::-1], y[::-1], batch, rate, None if mask is None else mask[::-1])
+
+
+def _carries_nothing(model: Any, spec: LayerSpec) -> None:
+    """Outputs from the carried state, gradients as if from zeros."""
+    plain, layer = model.gradients, model._layer
+
+    def gradients(inputs: Any, mask: Any, initial_state: Any, cotangents: Any) -> Gradients:
+        if not layer.stateful:
+            return cast(Gradients, plain(inputs, mask, initial_state, cotangents))
+        carried, layer._carried = layer._carried, None
+        slopes = layer.gradients(inputs, cotangents, mask, initial_state)
+        layer._carried = carried
+        found: Gradients = plain(inputs, mask, initial_state, cotangents)
+        return replace(found, inputs=slopes["input"], weights={n: slopes[n] for n in found.weights})
+
+    model.gradients = gradients
+
+
+def _flows_back(model: Any, spec: LayerSpec) -> None:
+    """Gradients that go on through the carried state into the call that left it."""
+    layer = model._layer
+    earlier: list[tuple[Any, Any]] = []
+    plain_call, plain = model.call_training, model.gradients
+
+    def call_training(inputs: Any, mask: Any, initial_state: Any, training: Any) -> Any:
+        earlier[:] = [(inputs, mask)]
+        return plain_call(inputs, mask, initial_state, training)
+
+    def gradients(inputs: Any, mask: Any, initial_state: Any, cotangents: Any) -> Gradients:
+        before, carried = list(earlier), layer._carried
+        found: Gradients = plain(inputs, mask, initial_state, cotangents)
+        if not (layer.stateful and before and carried):
+            return found
+        slopes = layer.gradients(inputs, cotangents, mask, carried)
+        seeds = [slope for name, slope in slopes.items() if name.startswith("initial")]
+        (x, valid) = before[0]
+        blank = np.zeros((*x.shape[:2], layer.units), x.dtype)
+        shown = layer.return_sequences, layer.return_state, layer._carried
+        layer.return_sequences, layer.return_state, layer._carried = True, True, None
+        more = layer.gradients(x, [blank, *seeds], valid)
+        layer.return_sequences, layer.return_state, layer._carried = shown
+        return replace(found, weights={n: w + more[n] for n, w in found.weights.items()})
+
+    model.call_training, model.gradients = call_training, gradients
 
 
 def _not_trainable_ignored(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -276,6 +320,20 @@ VARIANTS: list[Variant] = [
                 g, inputs=np.where(g.inputs == 0, np.asarray(1e-3, g.inputs.dtype), g.inputs)
             )
         ),
+    ),
+    Variant(
+        "gradient-from-zeros",
+        "GRAD-5",
+        "gradient",
+        "computes gradients as if the call started from zeros instead of the carried state",
+        model=_carries_nothing,
+    ),
+    Variant(
+        "gradient-into-the-earlier-call",
+        "GRAD-5",
+        "gradient",
+        "lets gradients flow through the carried state, as states that nobody detaches do",
+        model=_flows_back,
     ),
     Variant(
         "l2-halved",
