@@ -7,14 +7,14 @@ recurrence happens here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from rnn_reference.network import Result
 from rnn_reference.recurrence import Trajectory
 
-from rnn_conformance.adapters.base import DTYPES, LayerSpec, Model, Unsupported
+from rnn_conformance.adapters.base import DTYPES, Gradients, LayerSpec, Model, Unsupported
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,14 @@ class Packed:
     mask: np.ndarray
     right_padded: bool
 
+    def placement(
+        self, *, zero_output_for_mask: bool, backward: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The packed step [B, T] whose output each step shows, and where [B, T] there is one; elsewhere the output is 0."""
+        place = np.cumsum(self.mask, axis=1) - (self.mask if backward else 1)
+        there = (place >= 0) & (place < self.lengths[:, None])
+        return np.where(there, place, 0), np.ascontiguousarray(self.mask if zero_output_for_mask else there)
+
     def unpack(
         self,
         outputs: np.ndarray,
@@ -50,19 +58,16 @@ class Packed:
         """
         if self.right_padded and zero_output_for_mask and zero_padded:
             return outputs
-        place = np.cumsum(self.mask, axis=1) - (self.mask if backward else 1)  # the packed step that shows
-        there = (place >= 0) & (place < self.lengths[:, None])
-        placed = np.take_along_axis(outputs, np.where(there, place, 0)[..., None], axis=1)
-        shown = self.mask if zero_output_for_mask else there
+        places, shown = self.placement(zero_output_for_mask=zero_output_for_mask, backward=backward)
+        placed = np.take_along_axis(outputs, places[..., None], axis=1)
         return np.where(shown[..., None], placed, np.zeros_like(placed))
 
     def pull_outputs(self, cotangents: np.ndarray, *, zero_output_for_mask: bool) -> np.ndarray:
         """The transpose of `unpack`: cotangents [B, T, U] of the placed outputs, moved to the packed steps."""
-        latest = np.cumsum(self.mask, axis=1) - 1
-        shown = self.mask if zero_output_for_mask else latest >= 0
+        places, shown = self.placement(zero_output_for_mask=zero_output_for_mask)
         result = np.zeros_like(cotangents)
-        rows = np.broadcast_to(np.arange(len(latest))[:, None], latest.shape)
-        np.add.at(result, (rows[shown], latest[shown]), cotangents[shown])
+        rows = np.broadcast_to(np.arange(len(places))[:, None], places.shape)
+        np.add.at(result, (rows[shown], places[shown]), cotangents[shown])
         return result
 
     def unpack_input(self, gradient: np.ndarray) -> np.ndarray:
@@ -128,6 +133,12 @@ class Flat:
     @property
     def lengths(self) -> np.ndarray | None:
         return None if self.packed is None else self.packed.lengths
+
+    @property
+    def placement(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """`Packed.placement` of a masked call."""
+        zero = bool(self.spec.arguments["zero_output_for_mask"])
+        return None if self.packed is None else self.packed.placement(zero_output_for_mask=zero)
 
     @property
     def mode(self) -> str:
@@ -216,12 +227,35 @@ class Carrying(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
-        spec = self._spec
-        zero = np.zeros((spec.size.B, spec.size.U), DTYPES[spec.dtype])
-        states = initial_state or self._states or [zero] * spec.state_count
-        output, *self._states = self._model.call(inputs, mask, states)
+        output, *self._states = self._model.call(inputs, mask, self._start(initial_state))
         self.path = self._model.path
-        return [output, *self._states] if spec.arguments["return_state"] else [output]
+        return self._shown([output, *self._states])
+
+    def gradients(
+        self,
+        inputs: np.ndarray,
+        mask: np.ndarray | None,
+        initial_state: Sequence[np.ndarray] | None,
+        cotangents: Sequence[np.ndarray],
+    ) -> Gradients:
+        """From the numbers of the last call's states, which have no history (GRAD-5)."""
+        zeros = [self._zero] * (1 + self._spec.state_count - len(cotangents))
+        found = self._model.gradients(inputs, mask, self._start(initial_state), [*cotangents, *zeros])
+        self.path = self._model.path
+        _, *self._states = found.outputs
+        slopes = found.initial_state if initial_state else []
+        return replace(found, outputs=self._shown(found.outputs), initial_state=slopes)
+
+    @property
+    def _zero(self) -> np.ndarray:
+        return np.zeros((self._spec.size.B, self._spec.size.U), DTYPES[self._spec.dtype])
+
+    def _start(self, initial_state: Sequence[np.ndarray] | None) -> Sequence[np.ndarray]:
+        """What is given, else what is carried, else zeros (CARRY-3)."""
+        return initial_state or self._states or [self._zero] * self._spec.state_count
+
+    def _shown(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        return outputs if self._spec.arguments["return_state"] else outputs[:1]
 
 
 class PredictingInBatches(Model):
@@ -238,3 +272,12 @@ def in_batches(samples: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
     """Slices of ``batch_size`` samples (32 when unset), the last what is left (FIT-1)."""
     size = batch_size or 32
     return [samples[k : k + size] for k in range(0, len(samples), size)]
+
+
+def epoch(
+    inputs: np.ndarray, targets: np.ndarray, mask: np.ndarray | None, batch_size: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Input, targets and mask of each batch, in order (FIT-1)."""
+    parts = in_batches(inputs, batch_size)
+    valid = [None] * len(parts) if mask is None else in_batches(mask, batch_size)
+    return zip(parts, in_batches(targets, batch_size), valid, strict=True)

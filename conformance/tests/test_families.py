@@ -214,7 +214,7 @@ def test_fit(fault: str) -> None:
     def tamper(model: Any) -> None:
         plain = model.fit
 
-        def fit(inputs: Any, targets: Any, batch_size: Any, rate: float) -> Any:
+        def fit(inputs: Any, targets: Any, batch_size: Any, rate: float, mask: Any) -> Any:
             if fault == "last batch dropped":
                 whole = len(inputs) // (batch_size or 32) * (batch_size or 32)
                 if whole == len(inputs):

@@ -341,7 +341,7 @@ class _Recurrent:
         mask: Any = None,
         initial_state: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
-        """Gradient of sum(cotangent * result) + losses (GRAD-1).
+        """Gradient of sum(cotangent * result) + losses (GRAD-1); a carried state is a constant, and stays what it is (GRAD-5).
 
         Parameters
         ----------
@@ -357,13 +357,14 @@ class _Recurrent:
         weights = self._current_weights()
         names = [f"initial {name}" for name in shapes.state_names(self.layer)]
         start = {} if states is None else dict(zip(names, states, strict=True))
+        carried = self._carried if self.stateful else None
         seeds = list(cotangents)
         if self.return_sequences and self.time_major:
             seeds[0] = np.swapaxes(seeds[0], 0, 1)
 
         def compute(taped: Mapping[str, Any]) -> list[Any]:
             own = {name: taped[name] for name in weights}
-            begin = None if states is None else tuple(taped[name] for name in names)
+            begin = carried if states is None else tuple(taped[name] for name in names)
             shown = self._shown(self.config.forward(taped["input"], own, initial_state=begin, mask=mask))
             return [*shown, *self.penalties.of(shown, own)]
 
@@ -377,17 +378,22 @@ class _Recurrent:
         return slopes
 
     def fit(
-        self, inputs: Any, targets: Any, batch_size: int | None = None, learning_rate: float = 0.01
+        self,
+        inputs: Any,
+        targets: Any,
+        batch_size: int | None = None,
+        learning_rate: float = 0.01,
+        mask: Any = None,
     ) -> int:
-        """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1)."""
+        """One epoch of gradient descent on the mean squared error, samples in order; returns the updates (FIT-1, FIT-2)."""
         if self.dropout or self.recurrent_dropout:
             raise NotImplementedError("training with dropout is random: no clause says which masks are drawn")
-        inputs, _, _ = self._checked(inputs, None, None)
+        inputs, mask, _ = self._checked(inputs, mask, None)
         size = 32 if batch_size is None else batch_size
         if not self.trainable:  # FIT-4
             return -(-len(inputs) // size)
         weights, updates = training.fit(
-            lambda x, w: self._shown(self.config.forward(x, w))[0],
+            lambda x, w, m: self._shown(self.config.forward(x, w, mask=m))[0],
             self._current_weights(),
             inputs,
             targets,
@@ -395,6 +401,7 @@ class _Recurrent:
             learning_rate=learning_rate,
             penalties=self.penalties,
             constraints=self.constraints,
+            mask=mask,
         )
         self._weights = weights
         return updates

@@ -31,8 +31,23 @@ class Penalties:
         ]
 
 
+def error_slope(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    """The derivative of a batch's mean squared error with respect to its output (FIT-2).
+
+    Parameters
+    ----------
+    output, wanted : array [B, U] or [B, T, U]
+    mask : bool array [B, T], optional
+        As the layer hands it on (MASK-8): the places of the output whose errors are averaged.
+    """
+    if mask is None:
+        return (output - wanted) * 2 / float(np.prod(output.shape))
+    error = (output - wanted) * 2 / float(mask.sum() * output.shape[-1])
+    return np.where(mask[..., None], error, np.zeros_like(error))
+
+
 def fit(
-    call: Callable[[Any, Mapping[str, Any]], Any],
+    call: Callable[[Any, Mapping[str, Any], np.ndarray | None], Any],
     weights: Mapping[str, Any],
     inputs: Any,
     targets: Any,
@@ -41,17 +56,20 @@ def fit(
     learning_rate: float,
     penalties: Penalties,
     constraints: Mapping[str, Constraint],
+    mask: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], int]:
     """One epoch of plain gradient descent on the mean squared error, samples in their order.
 
     Parameters
     ----------
     call : function
-        The layer: (inputs, weights) to its output, over taped arrays.
+        The layer: (inputs, weights, mask) to its output, over taped arrays.
     inputs : array [N, T, F]
     targets : array [N, U] or [N, T, U]
     batch_size : int
         Samples before each update; the last update sees what is left (FIT-1).
+    mask : bool array [N, T], optional
+        Every batch needs a valid step (FIT-2).
 
     Returns
     -------
@@ -62,15 +80,20 @@ def fit(
     current = dict(weights)
     for start in range(0, inputs.shape[0], batch_size):
         batch = slice(start, start + batch_size)
-        wanted = targets[batch]
+        wanted, valid = targets[batch], None if mask is None else mask[batch]
 
-        def compute(taped: Mapping[str, Any], batch: slice = batch) -> list[Any]:
-            output = call(inputs[batch], taped)
+        def compute(
+            taped: Mapping[str, Any], batch: slice = batch, valid: np.ndarray | None = valid
+        ) -> list[Any]:
+            output = call(inputs[batch], taped, valid)
             return [output, *penalties.of([output], taped)]
 
-        def cotangents(values: list[Any], wanted: Any = wanted) -> list[Any]:
+        def cotangents(
+            values: list[Any], wanted: Any = wanted, valid: np.ndarray | None = valid
+        ) -> list[Any]:
             output, *rest = values
-            error = (output - wanted) * 2 / float(np.prod(output.shape))  # FIT-2
+            handed_on = valid if len(output.shape) == 3 else None  # MASK-8
+            error = error_slope(output, wanted, handed_on)
             return [error, *(np.zeros_like(r) + 1 for r in rest)]
 
         _, slopes = gradients(compute, current, cotangents)

@@ -164,3 +164,52 @@ def test_fit_updates_in_batches(kind: str) -> None:  # FIT-1, FIT-3, FIT-4
     fixed.set_weights(start)
     fixed.fit(x, y)
     assert all(a is b for a, b in zip(fixed.get_weights(), start, strict=True))
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_masked_steps_do_not_count_in_the_loss(
+    kind: str, backwards: bool, zero: bool
+) -> None:  # FIT-2, MASK-8
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(5, T, F)), rng.normal(size=(5, T, U))
+    mask = np.arange(T)[None, :] < np.array([T, 1, 2, 1, T - 1])[:, None]
+
+    def made() -> Any:
+        layer = getattr(rnn_reference, kind)(
+            U, return_sequences=True, go_backwards=backwards, zero_output_for_mask=zero
+        )
+        layer.build((None, T, F))
+        return layer
+
+    layer, by_hand = made(), made()
+    start = [rng.normal(size=shape) for shape in layer.weight_shapes.values()]
+    layer.set_weights(start)
+    assert layer.fit(x, y, batch_size=3, learning_rate=0.1, mask=mask) == 2
+    for part in (slice(0, 3), slice(3, 5)):
+        by_hand.set_weights(start)
+        error = np.zeros_like(y[part])
+        valid = mask[part]  # not reversed, though the outputs are
+        error[valid] = 2 * (by_hand(x[part], mask=valid) - y[part])[valid] / y[part][valid].size
+        slopes = by_hand.gradients(x[part], [error], valid)
+        start = [w - 0.1 * slopes[name] for name, w in zip(layer.weight_shapes, start, strict=True)]
+    for a, b in zip(layer.get_weights(), start, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_carried_state_is_a_constant(kind: str) -> None:  # GRAD-5
+    layer, rng = made(kind, 5, stateful=True)
+    plain, _ = made(kind, 5)
+    first, second = rng.normal(size=(B, T, F)), rng.normal(size=(B, T, F))
+    _, *carried = layer(first)
+    seeds = [rng.normal(size=(B, U)) for _ in range(1 + len(carried))]
+    found = layer.gradients(second, seeds)
+    given = plain.gradients(second, seeds, initial_state=carried)
+    assert found.keys() == {name for name in given if not name.startswith("initial")}
+    for name, slope in found.items():
+        np.testing.assert_array_equal(slope, given[name])
+    assert np.abs(found["kernel"] - plain.gradients(second, seeds)["kernel"]).max() > 1e-3
+    for own, state in zip(layer(second)[1:], plain(second, initial_state=carried)[1:], strict=True):
+        np.testing.assert_array_equal(own, state)  # asking for gradients is no call

@@ -282,13 +282,18 @@ class Model(ABC):
         initial_state: Sequence[np.ndarray] | None,
         cotangents: Sequence[np.ndarray],
     ) -> Gradients:
-        """Gradient of the sum of cotangent times output, plus the layer's penalties (GRAD-1)."""
+        """Gradient of the sum of cotangent times output, plus the layer's penalties (GRAD-1); of a stateful layer, from the carried state (GRAD-5)."""
         raise Unsupported("the adapter offers no gradients", "GRAD-1")
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """One epoch of gradient descent on the mean squared error: weights after it, and the updates (FIT-1)."""
+        """One epoch of gradient descent on the mean squared error of the valid steps: weights after it, and the updates (FIT-1, FIT-2)."""
         raise Unsupported("the adapter offers no training", "FIT-1")
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:

@@ -38,7 +38,7 @@ from rnn_conformance.composition import (
     Carrying,
     Flat,
     PredictingInBatches,
-    in_batches,
+    epoch,
     pack,
     returned,
     static_views,
@@ -298,14 +298,29 @@ def _pulled(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any, seeds
     return values, pull(seeds)
 
 
-def _step(graph: Any, rest: Any, last: bool, rate: float, state: Any, inputs: Any, targets: Any) -> Any:
-    """One update by optax's SGD on the mean squared error."""
+def _step(
+    graph: Any,
+    rest: Any,
+    last: bool,
+    rate: float,
+    state: Any,
+    inputs: Any,
+    targets: Any,
+    lengths: Any,
+    placement: Any,
+    valid: Any,
+) -> Any:
+    """One update by optax's SGD on the mean squared error of the valid steps."""
 
     def loss(weights: Any) -> Any:
         # The default carry would draw a random number, which a trace inside a trace may not.
         zero = jnp.zeros((inputs.shape[0], targets.shape[-1]), inputs.dtype)
-        _, outputs = nnx.merge(graph, weights, rest)(inputs, initial_carry=(zero, zero))
-        return jnp.mean(optax.squared_error(outputs[:, -1] if last else outputs, targets))
+        _, outputs = nnx.merge(graph, weights, rest)(inputs, initial_carry=(zero, zero), seq_lengths=lengths)
+        if placement is not None:
+            places, shown = (a[..., None] for a in placement)
+            outputs = jnp.where(shown, jnp.take_along_axis(outputs, places, axis=1), 0)
+        errors = optax.squared_error(outputs[:, -1] if last else outputs, targets)
+        return jnp.mean(errors, where=None if last or valid is None else valid[..., None])
 
     optimizer = optax.sgd(rate)
     changes, _ = optimizer.update(jax.grad(loss)(state), optimizer.init(state))
@@ -387,7 +402,8 @@ class _FlaxModel(PredictingInBatches):
         dims = [s if d is None else d for s, d in zip(symbols, shape, strict=False)]
         graph, state = nnx.split(self._rnn)
         x = jax.ShapeDtypeStruct((*dims, shape[2]), jnp.dtype(spec.dtype))
-        carry, output = jax.eval_shape(lambda s, x: nnx.merge(graph, s)(x), state, x)
+        with framework():
+            carry, output = jax.eval_shape(lambda s, x: nnx.merge(graph, s)(x), state, x)
         leaf = carry[0] if isinstance(carry, tuple) else carry
 
         def plain(dimensions: Sequence[Any]) -> list[int | None]:
@@ -435,10 +451,9 @@ class _FlaxModel(PredictingInBatches):
         output_seed, state_seeds = flat.cotangents(cotangents)
         seeds = [jnp.asarray(s) for s in state_seeds]
         final_seed = tuple(reversed(seeds)) if lstm else seeds[0]
-        with jax.default_device(_device(spec.device)):
-            (final, outputs), (weights, x, carried) = run(
-                self._state, jnp.asarray(flat.inputs), carry, lengths, (final_seed, jnp.asarray(output_seed))
-            )
+        given = jnp.asarray(flat.inputs), carry, lengths, (final_seed, jnp.asarray(output_seed))
+        with jax.default_device(_device(spec.device)), framework():
+            (final, outputs), (weights, x, carried) = run(self._state, *given)
         finals = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
         starts = [np.asarray(s) for s in (reversed(carried) if lstm else [carried])]
         return Gradients(
@@ -460,16 +475,20 @@ class _FlaxModel(PredictingInBatches):
         return converted
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """The usual loop: ``optax.sgd`` on the mean squared error over slices of the data, under ``jax.jit``."""
+        """The usual loop: ``optax.sgd`` on the mean squared error of the valid steps over slices of the data, under ``jax.jit``."""
         spec = self._spec
         require(
             spec.arguments["use_bias"] and spec.layer == "LSTM",
             "flax.nnx's cells hold other biases than Keras's, so trained biases cannot be compared",
             "MAP-FLAX-2" if spec.layer == "GRU" else "MAP-FLAX-4",
         )
-        flat = Flat.of(spec, inputs, None)
         self.mode = "composed"
         plain = {"time_major": False, "go_backwards": False}
         rnn = _layer(replace(spec, arguments=dict(spec.arguments) | plain))
@@ -477,10 +496,10 @@ class _FlaxModel(PredictingInBatches):
         last = not spec.arguments["return_sequences"]
         step = jax.jit(partial(_step, graph, rest, last, learning_rate))
         state, updates = nnx.filter_state(self._state, nnx.Param), 0
-        for x, wanted in zip(
-            in_batches(flat.inputs, batch_size), in_batches(targets, batch_size), strict=True
-        ):
-            state = step(state, jnp.asarray(x), jnp.asarray(wanted))
+        for x, wanted, valid in epoch(inputs, targets, mask, batch_size):
+            flat = Flat.of(spec, x, valid)
+            with framework():
+                state = step(state, flat.inputs, wanted, flat.lengths, flat.placement, valid)
             updates += 1
         return dict(layouts.from_flax(spec.layer, self._weights(state))), updates
 

@@ -12,6 +12,9 @@ from rnn_reference.shapes import WEIGHTS
 from rnn_conformance.adapters.base import Gradients, LayerSpec, Model, Script, framework, require
 
 REWIND_SEED = 7
+# Tracing and compiling an epoch takes several times what running it eagerly does: layers with more penalties and constraints than this, and
+# reversed ones with a mask, run their epochs eagerly. What users run, compiled, are all others, with every mask, penalty, constraint and batch size.
+COMPILED = 1
 
 
 def layer_arguments(keras: Any, spec: LayerSpec, names: Mapping[str, str]) -> dict[str, Any]:
@@ -86,6 +89,10 @@ class KerasModel(Model):
         on_device: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self._draws: np.ndarray | None = None
+        self._predicting: Any = None
+        self._eager_epochs = _changes(spec) > COMPILED or (
+            spec.has_mask and bool(spec.arguments["go_backwards"])
+        )
         self._static: dict[str, list[Any]] = {}
         if spec.declared:
             self._declare(keras, layer, spec)
@@ -108,7 +115,8 @@ class KerasModel(Model):
                 network = keras.Sequential([layer])
             symbol, outputs = network.inputs[0], network.outputs
         shape = tuple(symbol.shape)
-        computed = layer.compute_output_shape(shape)
+        with framework():
+            computed = layer.compute_output_shape(shape)
         several = (
             isinstance(computed, (list, tuple)) and isinstance(computed[0], (list, tuple))
         ) or isinstance(computed, list)
@@ -145,7 +153,8 @@ class KerasModel(Model):
             reset = (
                 "reset_state" if hasattr(self._layer, "reset_state") else "reset_states"
             )  # Keras 3, Keras 2
-            getattr(self._layer, reset)()
+            with framework():
+                getattr(self._layer, reset)()
 
     def call(
         self,
@@ -192,7 +201,8 @@ class KerasModel(Model):
                 keywords["initial_state"] = states
             with tf.GradientTape() as tape:
                 tape.watch([x, *states])
-                outputs = _listed(self._layer(x, **keywords))
+                with framework():
+                    outputs = _listed(self._layer(x, **keywords))
                 losses = [tf.reshape(loss, ()) for loss in self._layer.losses]
                 terms = [
                     tf.reduce_sum(y * tf.convert_to_tensor(g))
@@ -200,9 +210,9 @@ class KerasModel(Model):
                 ]
                 total = tf.add_n([*terms, *losses])
             variables = [w.value if hasattr(w, "path") else w for w in weights]  # Keras 3 wraps tf.Variable
-            found = tape.gradient(
-                total, [x, *states, *variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
+            unconnected = tf.UnconnectedGradients.ZERO
+            with framework():
+                found = tape.gradient(total, [x, *states, *variables], unconnected_gradients=unconnected)
             slopes = [self._to_numpy(tf.convert_to_tensor(g)) for g in found]
             own = slopes[1 + len(states) :]
             return Gradients(
@@ -213,44 +223,64 @@ class KerasModel(Model):
                 np.array([float(tf.cast(loss, tf.float64)) for loss in losses]).astype(inputs.dtype),
             )
 
-    def _sequential(self, inputs: np.ndarray, learning_rate: float) -> Any:
+    def _network(self, inputs: np.ndarray, *, masked: bool) -> Any:
+        """A ``Sequential`` of the layer; with a mask, which is a second input, a functional model."""
         keras = self._keras
-        network = keras.Sequential(
-            [keras.Input(shape=inputs.shape[1:], dtype=str(inputs.dtype)), self._layer]
-        )
-        network.compile(optimizer=keras.optimizers.SGD(learning_rate), loss="mse")
-        return network
+        x = keras.Input(shape=inputs.shape[1:], dtype=str(inputs.dtype))
+        if not masked:
+            return keras.Sequential([x, self._layer])
+        valid = keras.Input(shape=inputs.shape[1:2], dtype="bool")
+        return keras.Model([x, valid], self._layer(x, mask=valid))
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """By ``Sequential.fit``; the updates are what a callback counted."""
+        """By the model's ``fit``, with the framework's own loss; the updates are what a callback counted."""
         with self._on_device():
-            network = self._sequential(inputs, learning_rate)
             seen: list[int] = []
             count = self._keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: seen.append(batch)
             )
-            network.fit(
-                inputs,
-                targets,
-                batch_size=batch_size,
-                epochs=1,
-                shuffle=False,
-                verbose=0,
-                callbacks=[count],
-            )
+            with framework():
+                network = self._network(inputs, masked=mask is not None)
+                optimizer = self._keras.optimizers.SGD(learning_rate)
+                network.compile(optimizer=optimizer, loss="mse", run_eagerly=self._eager_epochs)
+                optimizer.build(
+                    network.trainable_variables
+                )  # in its first step, Keras 2 would trace it twice
+                network.fit(
+                    inputs if mask is None else [inputs, mask],
+                    targets,
+                    batch_size=batch_size,
+                    epochs=1,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[count],
+                )
             return dict(zip(WEIGHTS, self._layer.get_weights(), strict=False)), len(seen)
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         """By ``Sequential.predict``; the batches are what a callback counted."""
         with self._on_device():
-            network = self._sequential(inputs, 0.0)
             seen: list[int] = []
             count = self._keras.callbacks.LambdaCallback()
             count.on_predict_batch_end = lambda batch, logs=None: seen.append(batch)
-            result = network.predict(inputs, batch_size=batch_size, verbose=0, callbacks=[count])
+            with framework():
+                if self._predicting is None:
+                    self._predicting = self._network(inputs, masked=False)
+                result = self._predicting.predict(inputs, batch_size=batch_size, verbose=0, callbacks=[count])
             return [np.asarray(a) for a in _listed(result)], len(seen)
+
+
+def _changes(spec: LayerSpec) -> int:
+    """How many penalties and constraints a layer has."""
+    kinds = ("_regularizer", "_constraint")
+    return sum(name.endswith(kinds) and value is not None for name, value in spec.arguments.items())
 
 
 def _listed(result: Any) -> list[Any]:

@@ -93,7 +93,8 @@ class _NumpyModel(Model):
         self._layer.dropout_rng = np.random.default_rng(7)
 
     def reset_states(self) -> None:
-        self._layer.reset_states()
+        with framework():
+            self._layer.reset_states()
 
     def call(
         self,
@@ -121,23 +122,30 @@ class _NumpyModel(Model):
         initial_state: Sequence[np.ndarray] | None,
         cotangents: Sequence[np.ndarray],
     ) -> Gradients:
-        with np.errstate(under="ignore", over="ignore"):
-            outputs = self.call(inputs, mask, initial_state)
+        with np.errstate(under="ignore", over="ignore"), framework():
             found = self._layer.gradients(inputs, cotangents, mask, initial_state)
+            outputs = self.call(inputs, mask, initial_state)  # after it: a call moves the carried state
         states = [slope for name, slope in found.items() if name.startswith("initial")]
         weights = {name: found[name] for name in self._layer.weight_shapes}
         losses = np.asarray(self._layer.losses, inputs.dtype)
         return Gradients(outputs, found["input"], states, weights, losses)
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        updates = self._layer.fit(inputs, targets, batch_size, learning_rate)
+        with framework():
+            updates = self._layer.fit(inputs, targets, batch_size, learning_rate, mask)
         return dict(zip(self._layer.weight_shapes, self._layer.get_weights(), strict=True)), updates
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         before = self._layer.calls
-        result = self._layer.predict(inputs, batch_size)
+        with framework():
+            result = self._layer.predict(inputs, batch_size)
         return result if isinstance(result, list) else [result], self._layer.calls - before
 
 

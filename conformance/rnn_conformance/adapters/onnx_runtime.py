@@ -257,7 +257,8 @@ class _OnnxModel(PredictingInBatches):
         ):
             if number is not None:
                 dimension.dim_value = number
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        with framework():
+            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         found = [
             [d.dim_value or None for d in output.type.tensor_type.shape.dim]
             for output in inferred.graph.output
@@ -287,7 +288,12 @@ class _OnnxModel(PredictingInBatches):
         raise Unsupported("ONNX Runtime sessions only infer: there are no gradients", "GRAD-1")
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
         raise Unsupported("ONNX Runtime sessions only infer: there is no training", "FIT-1")
 

@@ -29,6 +29,7 @@ from rnn_conformance.composition import (
     Carrying,
     Flat,
     PredictingInBatches,
+    epoch,
     pack,
     returned,
     static_views,
@@ -201,10 +202,11 @@ class _TorchModel(PredictingInBatches):
         """From a module on the ``meta`` device."""
         shape = self._spec.declared["Input"]
         require(None not in shape, "tensors on PyTorch's meta device have fixed dimensions", "SHAPE-9")
-        module = getattr(torch.nn, self._spec.layer)(
-            self._spec.size.F, self._spec.units, batch_first=True, device="meta"
-        )
-        output, states = module(torch.empty(*shape, device="meta"))
+        with framework():
+            module = getattr(torch.nn, self._spec.layer)(
+                self._spec.size.F, self._spec.units, batch_first=True, device="meta"
+            )
+            output, states = module(torch.empty(*shape, device="meta"))
         state = states[0] if isinstance(states, tuple) else states
         return {"the meta device": static_views(self._spec, tuple(output.shape), tuple(state.shape[1:]))}
 
@@ -234,13 +236,16 @@ class _TorchModel(PredictingInBatches):
         """Outputs [B, T, U] and states of a batch-major call with lengths."""
         total = inputs.shape[1]
         x: Any = inputs if self._batch_first else inputs.transpose(0, 1)
-        if lengths is not None:
-            if not lengths.all():
-                raise Unsupported("pack_padded_sequence refuses a row of length 0", "MASK-6")
-            x = pack_padded_sequence(x, torch.from_numpy(lengths), self._batch_first, enforce_sorted=False)
-        outputs, final = self._module(x, states)
-        if lengths is not None:
-            outputs, _ = pad_packed_sequence(outputs, batch_first=self._batch_first, total_length=total)
+        if lengths is not None and not lengths.all():
+            raise Unsupported("pack_padded_sequence refuses a row of length 0", "MASK-6")
+        with framework():
+            if lengths is not None:
+                x = pack_padded_sequence(
+                    x, torch.from_numpy(lengths), self._batch_first, enforce_sorted=False
+                )
+            outputs, final = self._module(x, states)
+            if lengths is not None:
+                outputs, _ = pad_packed_sequence(outputs, batch_first=self._batch_first, total_length=total)
         finals = final if isinstance(final, tuple) else (final,)
         return outputs if self._batch_first else outputs.transpose(0, 1), [s[0] for s in finals]
 
@@ -260,11 +265,10 @@ class _TorchModel(PredictingInBatches):
         outputs, finals = self._flat(x, flat.lengths, states)
         output_seed, state_seeds = flat.cotangents(cotangents)
         parameters = dict(self._module.named_parameters())
-        found = torch.autograd.grad(
-            [outputs, *finals],
-            [x, *given, *parameters.values()],
-            [self._tensor(seed) for seed in (output_seed, *state_seeds)],
-        )
+        targets = [x, *given, *parameters.values()]
+        seeds = [self._tensor(seed) for seed in (output_seed, *state_seeds)]
+        with framework():
+            found = torch.autograd.grad([outputs, *finals], targets, seeds)
         slopes = [_numpy(g) for g in found]
         own = dict(zip(parameters, slopes[1 + len(given) :], strict=True))
         if self._spec.layer == "LSTM" and "bias_hh_l0" in own:
@@ -278,21 +282,32 @@ class _TorchModel(PredictingInBatches):
         )
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """The usual loop: ``torch.optim.SGD`` on ``mse_loss`` over slices of the data."""
-        flat = Flat.of(self._spec, inputs, None)
+        """The usual loop: ``torch.optim.SGD`` on ``mse_loss`` of the valid steps over slices of the data."""
         self.mode = "composed"
-        x, wanted = self._tensor(flat.inputs), self._tensor(targets)
+        sequences = self._arguments["return_sequences"]
         optimizer = torch.optim.SGD(self._module.parameters(), lr=learning_rate)
-        slices = zip(x.split(batch_size or 32), wanted.split(batch_size or 32), strict=True)
         updates = 0
-        for batch, target in slices:
-            outputs, _ = self._flat(batch, None, None)
-            output = outputs if self._arguments["return_sequences"] else outputs[:, -1]
-            optimizer.zero_grad()
-            torch.nn.functional.mse_loss(output, target).backward()
-            optimizer.step()
+        for x, wanted, valid in epoch(inputs, targets, mask, batch_size):
+            flat = Flat.of(self._spec, x, valid)
+            outputs, _ = self._flat(self._tensor(flat.inputs), flat.lengths, None)
+            if flat.placement is not None:
+                places, shown = (torch.from_numpy(a)[..., None].to(outputs.device) for a in flat.placement)
+                outputs = outputs.gather(1, places.expand_as(outputs)) * shown
+            output, target = outputs if sequences else outputs[:, -1], self._tensor(wanted)
+            if sequences and valid is not None:
+                kept = torch.from_numpy(valid).to(outputs.device)
+                output, target = output[kept], target[kept]
+            with framework():
+                optimizer.zero_grad()
+                torch.nn.functional.mse_loss(output, target).backward()
+                optimizer.step()
             updates += 1
         weights = {name: _numpy(value) for name, value in self._module.state_dict().items()}
         return dict(layouts.from_torch(self._spec.layer, weights)), updates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -67,7 +68,10 @@ def main() -> None:
 
 
 def entry_point() -> None:
-    """Run the command line and exit with the contract's code."""
+    """Run the command line and exit with the contract's code; to be asked to end is to be interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, signal.default_int_handler)
     sys.exit(_guarded())
 
 

@@ -126,7 +126,7 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
     "names",
     multiple=True,
     metavar="NAME",
-    help="Adapter, or module:Class of your own (repeatable; default: all that can run here).",
+    help="Adapter, module:Class or path.py:Class of your own, or cmd:PROGRAM (repeatable; default: all that can run here).",
 )
 @tier_option
 @select_option
@@ -155,7 +155,15 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
     default=60.0,
     show_default=True,
     metavar="S",
-    help="Seconds for one case.",
+    help="Seconds for one request to an adapter.",
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=16.0,
+    show_default=True,
+    metavar="GB",
+    help="Memory that an adapter's process may take.",
 )
 @click.option(
     "--out",
@@ -180,6 +188,7 @@ def command(
     workers: int | None,
     shard: str,
     timeout: float,
+    memory: float,
     out: Path,
     resume: bool,
     data: Path | None,
@@ -187,7 +196,7 @@ def command(
 ) -> int:
     """Run cases through adapters and keep the results in a directory.
 
-    Each adapter runs in processes of its own. A case that crashes or hangs its worker gets the verdict crash
+    Each adapter runs in processes of its own, and never sees what is expected. A case that crashes or hangs one gets the verdict crash
     or timeout and the run goes on.
     """
     refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
@@ -212,6 +221,7 @@ def command(
         data=(data or DATA).resolve(),
         fixtures=store.digest,
         resume=resume,
+        memory=int(memory * 2**30),
     )
     with Results(out, create=True) as results:
         display = _Display()

@@ -233,6 +233,8 @@ def _gradients(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: request[name] for name in ("batch_size", "learning_rate")}
+    if request.get("mask") is not None:
+        given["mask"] = decode(request["mask"])
     weights, updates = model.fit(decode(request["inputs"]), decode(request["targets"]), **given)
     return {"weights": _named(weights), "updates": _counted(updates)}
 

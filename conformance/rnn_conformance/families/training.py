@@ -15,7 +15,7 @@ from rnn_conformance.verdict import Verdict, compare, named
 def run(case: Case, bench: Bench) -> Outcome:
     """Do what the case's ``procedure`` says and compare with the golden results."""
     match case.argument("procedure"):
-        case "gradients":
+        case "gradients" | "gradients_carried":
             return gradients(case, bench)
         case "fit":
             return _compared(case, bench, *_fit(case, bench))
@@ -26,7 +26,7 @@ def run(case: Case, bench: Bench) -> Outcome:
 
 
 def gradients(case: Case, bench: Bench) -> Outcome:
-    """Outputs, penalties and gradients of one call."""
+    """Outputs, penalties and gradients of one call, the last where a state is carried into it (GRAD-5)."""
     return _compared(case, bench, *_gradients(case, bench))
 
 
@@ -35,7 +35,7 @@ def _compared(
 ) -> Outcome:
     if isinstance(actual, Verdict):
         return Outcome.of(actual, model)
-    expected = {name: bench.store.expected(ref) for name, ref in case.calls[0].expected.items()}
+    expected = {name: bench.store.expected(ref) for name, ref in case.calls[-1].expected.items()}
     if set(actual) != set(expected):
         message = f"returned {', '.join(sorted(actual))}, expected {', '.join(sorted(expected))}"
         return Outcome.of(Verdict("shape", message=message), model)
@@ -51,7 +51,11 @@ Found = tuple[Model, dict[str, np.ndarray] | Verdict, str | None]
 
 def _gradients(case: Case, bench: Bench) -> Found:
     model = bench.model(case)
-    call = case.calls[0]
+    *earlier, call = case.calls
+    if earlier:
+        model.reset_states()  # the model may have served another case
+    for one in earlier:
+        checked(model.call(**bench.call_arguments(one)))
     cotangents = [bench.array(ref) for name, ref in case.arrays.items() if name.startswith("cotangent")]
     found = model.gradients(**bench.call_arguments(call), cotangents=cotangents)
     shown = [name.removeprefix("cotangent ") for name in case.arrays if name.startswith("cotangent")]
@@ -68,9 +72,12 @@ def _gradients(case: Case, bench: Bench) -> Found:
 def _fit(case: Case, bench: Bench) -> Found:
     model = bench.model(case)
     detail = case.detail
-    inputs, targets = bench.array(case.calls[0].input), bench.array(case.arrays["targets"])
+    call, targets = case.calls[0], bench.array(case.arrays["targets"])
+    mask = None if call.mask is None else bench.array(call.mask)
     try:
-        weights, updates = model.fit(inputs, targets, detail["batch_size"], detail["learning_rate"])
+        weights, updates = model.fit(
+            bench.array(call.input), targets, detail["batch_size"], detail["learning_rate"], mask
+        )
     finally:
         bench.forget()  # its weights have moved
     if not isinstance(updates, int):

@@ -229,9 +229,16 @@ class RemoteModel(Model):
         )
 
     def fit(
-        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int | None, learning_rate: float
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int | None,
+        learning_rate: float,
+        mask: np.ndarray | None = None,
     ) -> tuple[dict[str, np.ndarray], int]:
-        given = {"batch_size": batch_size, "learning_rate": learning_rate}
+        given: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate}
+        if mask is not None:
+            given["mask"] = encode(mask)
         found = self.request("fit", inputs=encode(inputs), targets=encode(targets), **given)
         return self._from(found, "weights", _by_name), self._from(found, "updates", _count)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from rnn_reference import constraints, regularizers
+from rnn_reference import constraints, regularizers, training
 
 from rnn_conformance.adapters.base import Gradients, LayerSpec
-from rnn_conformance.variants.base import Variant
+from rnn_conformance.variants.base import Variant, installed
 
 
 def _gradients(change: Callable[[Gradients, LayerSpec], Gradients]) -> Callable[[Any, LayerSpec], None]:
@@ -68,19 +68,63 @@ def _other_axis(constraint: Any) -> Any:
 def _fit(change: Callable[..., Any]) -> Callable[[Any, LayerSpec], None]:
     def apply(model: Any, spec: LayerSpec) -> None:
         plain = model.fit
-        model.fit = lambda x, y, batch, rate: change(plain, x, y, batch, rate)
+        model.fit = lambda x, y, batch, rate, mask=None: change(plain, x, y, batch, rate, mask)
 
     return apply
 
 
-def _last_dropped(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
+def _last_dropped(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
     size = batch or 32
     whole = len(x) // size * size
-    return plain(x[:whole], y[:whole], batch, rate)
+    return plain(x[:whole], y[:whole], batch, rate, None if mask is None else mask[:whole])
 
 
-def _reversed(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
-    return plain(x[::-1], y[::-1], batch, rate)
+def _reversed(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
+    return plain(x[::-1], y[::-1], batch, rate, None if mask is None else mask[::-1])
+
+
+def _carries_nothing(model: Any, spec: LayerSpec) -> None:
+    """Outputs from the carried state, gradients as if from zeros."""
+    plain, layer = model.gradients, model._layer
+
+    def gradients(inputs: Any, mask: Any, initial_state: Any, cotangents: Any) -> Gradients:
+        if not layer.stateful:
+            return cast(Gradients, plain(inputs, mask, initial_state, cotangents))
+        carried, layer._carried = layer._carried, None
+        slopes = layer.gradients(inputs, cotangents, mask, initial_state)
+        layer._carried = carried
+        found: Gradients = plain(inputs, mask, initial_state, cotangents)
+        return replace(found, inputs=slopes["input"], weights={n: slopes[n] for n in found.weights})
+
+    model.gradients = gradients
+
+
+def _flows_back(model: Any, spec: LayerSpec) -> None:
+    """Gradients that go on through the carried state into the call that left it."""
+    layer = model._layer
+    earlier: list[tuple[Any, Any]] = []
+    plain_call, plain = model.call_training, model.gradients
+
+    def call_training(inputs: Any, mask: Any, initial_state: Any, training: Any) -> Any:
+        earlier[:] = [(inputs, mask)]
+        return plain_call(inputs, mask, initial_state, training)
+
+    def gradients(inputs: Any, mask: Any, initial_state: Any, cotangents: Any) -> Gradients:
+        before, carried = list(earlier), layer._carried
+        found: Gradients = plain(inputs, mask, initial_state, cotangents)
+        if not (layer.stateful and before and carried):
+            return found
+        slopes = layer.gradients(inputs, cotangents, mask, carried)
+        seeds = [slope for name, slope in slopes.items() if name.startswith("initial")]
+        (x, valid) = before[0]
+        blank = np.zeros((*x.shape[:2], layer.units), x.dtype)
+        shown = layer.return_sequences, layer.return_state, layer._carried
+        layer.return_sequences, layer.return_state, layer._carried = True, True, None
+        more = layer.gradients(x, [blank, *seeds], valid)
+        layer.return_sequences, layer.return_state, layer._carried = shown
+        return replace(found, weights={n: w + more[n] for n, w in found.weights.items()})
+
+    model.call_training, model.gradients = call_training, gradients
 
 
 def _not_trainable_ignored(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +140,42 @@ def _of(kind: type, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda item: change(item) if isinstance(item, kind) else item
 
 
-def _mean_over_samples(plain: Any, x: Any, y: Any, batch: Any, rate: float) -> Any:
+def _mean_over_samples(plain: Any, x: Any, y: Any, batch: Any, rate: float, mask: Any) -> Any:
     """The loss summed over units and steps, and averaged over samples alone."""
-    return plain(x, y, batch, rate * float(np.prod(y.shape[1:])))
+    return plain(x, y, batch, rate * float(np.prod(y.shape[1:])), mask)
+
+
+def _over_all_steps(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    return (output - wanted) * 2 / float(np.prod(output.shape))
+
+
+def _divided_by_all_steps(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    slope = _over_all_steps(output, wanted, mask)
+    return slope if mask is None else np.where(mask[..., None], slope, np.zeros_like(slope))
+
+
+def _row_by_row(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+    """The mean of the rows' own means."""
+    slope = _divided_by_all_steps(output, wanted, mask)
+    if mask is None:
+        return slope
+    share = mask.shape[1] / np.maximum(mask.sum(axis=1), 1)
+    return slope * share[:, None, None].astype(slope.dtype)
+
+
+def _loss_mask_turned(model: Any, spec: LayerSpec) -> None:
+    if not spec.arguments["go_backwards"]:
+        return
+    plain, own = model.fit, training.error_slope
+
+    def turned(output: Any, wanted: Any, mask: np.ndarray | None) -> Any:
+        return own(output, wanted, None if mask is None else mask[:, ::-1])
+
+    def fit(*args: Any) -> Any:
+        with installed({"training.error_slope": turned}):
+            return plain(*args)
+
+    model.fit = fit
 
 
 def _one_batch_more(model: Any, spec: LayerSpec) -> None:
@@ -164,6 +241,34 @@ VARIANTS: list[Variant] = [
         model=_fit(_mean_over_samples),
     ),
     Variant(
+        "masked-steps-in-the-loss",
+        "FIT-2",
+        "epoch",
+        "averages the loss over masked steps too",
+        functions={"training.error_slope": _over_all_steps},
+    ),
+    Variant(
+        "masked-steps-in-the-number",
+        "FIT-2",
+        "epoch",
+        "leaves the errors of masked steps out, but divides by the number of all steps",
+        functions={"training.error_slope": _divided_by_all_steps},
+    ),
+    Variant(
+        "loss-row-by-row",
+        "FIT-2",
+        "epoch",
+        "averages the loss over each row's valid steps first",
+        functions={"training.error_slope": _row_by_row},
+    ),
+    Variant(
+        "loss-mask-turned",
+        "MASK-8",
+        "epoch",
+        "reverses the mask that it hands on to the loss with go_backwards",
+        model=_loss_mask_turned,
+    ),
+    Variant(
         "predict-one-batch-more",
         "FIT-5",
         "epoch",
@@ -215,6 +320,20 @@ VARIANTS: list[Variant] = [
                 g, inputs=np.where(g.inputs == 0, np.asarray(1e-3, g.inputs.dtype), g.inputs)
             )
         ),
+    ),
+    Variant(
+        "gradient-from-zeros",
+        "GRAD-5",
+        "gradient",
+        "computes gradients as if the call started from zeros instead of the carried state",
+        model=_carries_nothing,
+    ),
+    Variant(
+        "gradient-into-the-earlier-call",
+        "GRAD-5",
+        "gradient",
+        "lets gradients flow through the carried state, as states that nobody detaches do",
+        model=_flows_back,
     ),
     Variant(
         "l2-halved",
@@ -269,7 +388,7 @@ VARIANTS: list[Variant] = [
         "FIT-3",
         "epoch",
         "moves twice as far",
-        model=_fit(lambda p, x, y, b, r: p(x, y, b, 2 * r)),
+        model=_fit(lambda p, x, y, b, r, m: p(x, y, b, 2 * r, m)),
     ),
     Variant(
         "trainable-ignored",
