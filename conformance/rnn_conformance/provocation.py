@@ -89,22 +89,26 @@ def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = M
     few are left to tell.
     """
     table = _Table([*failing, *passing])
-    bad = np.arange(len(failing) + len(passing)) < len(failing)
-    left = bad.copy()
+    left = bad = (1 << len(failing)) - 1
     found: list[Provocation] = []
-    while left.any() and len(found) < most:
+    while left and len(found) < most:
         terms = _best(table, bad, left)
         if terms is None:
             break
         matching = table.matching(terms)
-        count = int((matching & bad).sum())
-        found.append(Provocation(table.spelled(terms, matching & bad), count, int((matching & ~bad).sum())))
+        shown = matching & bad
+        found.append(
+            Provocation(table.spelled(terms, shown), shown.bit_count(), (matching & ~bad).bit_count())
+        )
         left &= ~matching
     return found
 
 
 class _Table:
-    """Cases by terms: a level that a case has, or one of several levels that it does not have."""
+    """Cases by terms: a level that a case has, or one of several levels that it does not have.
+
+    A set of cases is an integer, with one bit for each: hundreds of thousands of them are intersected and counted.
+    """
 
     def __init__(self, cases: Sequence[Case]) -> None:
         rows = [{"layer": case.layer, **case.arguments} for case in cases]
@@ -113,20 +117,27 @@ class _Table:
             for name, level in row.items():
                 levels.setdefault(name, set()).add(spell(level))
         self._terms: list[tuple[str, str, bool]] = []
-        columns = []
+        self.having: list[int] = []
+        self._all = (1 << len(rows)) - 1
         for name, found in levels.items():
             own = np.array([spell(row[name]) if name in row else "" for row in rows])
             for level in sorted(found):
                 self._terms.append((name, level, True))
-                columns.append(own == level)
+                self.having.append(_bits(own == level))
                 if len(found) > 2:
                     self._terms.append((name, level, False))
-                    columns.append((own != level) & (own != ""))
-        self.has = np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), bool)
+                    self.having.append(_bits((own != level) & (own != "")))
 
-    def matching(self, terms: Sequence[int]) -> np.ndarray:
+    def matching(self, terms: Sequence[int]) -> int:
         """Which cases have all the terms."""
-        return np.asarray(self.has[:, list(terms)].all(axis=1))
+        found = self._all
+        for k in terms:
+            found &= self.having[k]
+        return found
+
+    def shared(self, cases: int) -> list[int]:
+        """The terms that all of these cases have."""
+        return [k for k, having in enumerate(self.having) if having & cases == cases]
 
     def droppable_first(self, terms: Sequence[int]) -> list[int]:
         """In the order in which one would rather do without: what a case lacks, what is off, what is on."""
@@ -137,7 +148,7 @@ class _Table:
 
         return sorted(terms, key=weight, reverse=True)
 
-    def spelled(self, terms: Sequence[int], shown: np.ndarray) -> tuple[str, ...]:
+    def spelled(self, terms: Sequence[int], shown: int) -> tuple[str, ...]:
         """Terms as the ids of cases write them; what an argument is not, by what it is in the cases shown, where that is shorter."""
         lacked: dict[str, list[str]] = {}
         texts = []
@@ -153,33 +164,33 @@ class _Table:
             own = [
                 level
                 for k, (other, level, has) in enumerate(self._terms)
-                if other == name and has and (self.has[:, k] & shown).any()
+                if other == name and has and self.having[k] & shown
             ]
             short = len(own) < len(levels)
             texts.append(f"{name}={'|'.join(own)}" if short else f"{name} not {'|'.join(levels)}")
         return tuple(texts)
 
 
-def _best(table: _Table, bad: np.ndarray, left: np.ndarray) -> list[int] | None:
+def _bits(chosen: np.ndarray) -> int:
+    """Booleans [n] as the bits of an integer, the first the lowest."""
+    return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
+
+
+def _best(table: _Table, bad: int, left: int) -> list[int] | None:
     """The shortest combination that tells most of the cases left from those that pass."""
 
     def tells(terms: Sequence[int]) -> bool:
         matching = table.matching(terms)
-        passing, failing = int((matching & ~bad).sum()), int((matching & bad).sum())
-        return passing <= MAY_PASS * failing
+        return (matching & ~bad).bit_count() <= MAY_PASS * (matching & bad).bit_count()
 
-    def shared(cases: np.ndarray) -> list[int]:
-        return np.flatnonzero(table.has[cases].all(axis=0)).tolist()
-
-    candidates = [left, *(left & column for column in table.has.T)]
-    candidates = sorted((c for c in candidates if c.any()), key=lambda c: -int(c.sum()))
-    for candidate in candidates:
-        terms = shared(candidate)
+    candidates = dict.fromkeys([left, *(left & having for having in table.having)])  # each set once
+    for candidate in sorted(filter(None, candidates), key=lambda c: -c.bit_count()):
+        terms = table.shared(candidate)
         if tells(terms):
             for term in table.droppable_first(terms):
                 fewer = [k for k in terms if k != term]
                 if tells(fewer):
                     terms = fewer
-            if (table.matching(terms) & bad).sum() >= max(FEWEST, len(terms)):
+            if (table.matching(terms) & bad).bit_count() >= max(FEWEST, len(terms)):
                 return terms
     return None
