@@ -27,7 +27,6 @@ KINK_WIDTH = 8 * 2.0**-8
 SECOND_ORDER = 2.0**-24
 # Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-3).
 FUNCTION_ERROR = 2.0
-_SIGNS = np.array([-1.0, 1.0])
 
 
 class NoiseSource:
@@ -64,7 +63,7 @@ class NoiseSource:
         count = self.samples * int(np.prod(shape))
         words = self._bits.random_raw(-(-count // 64)).astype("<u8")
         bits = np.unpackbits(words.view(np.uint8), bitorder="little")[:count]
-        return _SIGNS.take(bits).reshape((self.samples, *shape))
+        return (2 * bits.view(np.int8) - 1).astype(np.float64).reshape((self.samples, *shape))
 
     def lift(self, exact: Any) -> NoisyArray:
         """An exact array as a noisy one without deviations."""
