@@ -19,6 +19,7 @@ struct Value {
   char kind; /* o object, a array, s string, n number, t true, f false, 0 null */
   char *key, *text;
   double number;
+  int real; /* a number written as no integer: 4.0 is not 4 */
   Value *first, *next;
 };
 
@@ -65,7 +66,8 @@ static Value *value(void) {
   } else {
     char *end;
     v->kind = 'n', v->number = strtod(at, &end);
-    at = end == at ? at + 1 : end;
+    if (end == at) at++; /* what no JSON has */
+    for (; at < end; at++) v->real |= *at == '.' || *at == 'e' || *at == 'E';
   }
   return v;
 }
@@ -197,9 +199,9 @@ static void build(const Value *spec) {
   for (const Value *v = arguments->first; v; v = v->next) {
     int known = !strcmp(v->key, "units");
     for (const char **name = FLAGS; *name; name++) known |= !strcmp(v->key, *name);
-    if (!strcmp(v->key, "activation")) known = v->kind == 's' && !strcmp(v->text, "tanh");
-    if (!strcmp(v->key, "recurrent_activation")) known = v->kind == 's' && !strcmp(v->text, "sigmoid");
     int plain = v->kind == 0 || v->kind == 'f' || (v->kind == 'n' && v->number == 0) || (v->kind == 's' && !strcmp(v->text, "none"));
+    if (!strcmp(v->key, "activation")) known = v->kind == 's' && !strcmp(v->text, "tanh"), plain = 0;
+    if (!strcmp(v->key, "recurrent_activation")) known = v->kind == 's' && !strcmp(v->text, "sigmoid"), plain = 0;
     if (!known && !plain && !(!strcmp(v->key, "trainable") && v->kind == 't')) {
       unsupported("ERR-3", "plain.c does not know this value of %s", v->key);
       return;
@@ -211,7 +213,7 @@ static void build(const Value *spec) {
   if (get(spec, "num_layers")->number > 1) { unsupported("NET-1", "plain.c has single layers"); return; }
   if (flag(spec, "bidirectional")) { unsupported("NET-2", "plain.c has layers of one direction"); return; }
   const Value *units = get(arguments, "units");
-  if (!units || units->kind != 'n' || units->number < 1 || units->number != floor(units->number)) {
+  if (!units || units->kind != 'n' || units->real || units->number < 1) {
     refused("units must be a positive integer");
     return;
   }
