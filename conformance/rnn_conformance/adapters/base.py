@@ -18,6 +18,8 @@ import numpy as np
 from rnn_fixtures.domain import Size
 from rnn_reference.network import Network
 
+from rnn_conformance.contract.capabilities import Capabilities
+
 DTYPES: Mapping[str, Any] = {
     "float64": np.dtype(np.float64),
     "float32": np.dtype(np.float32),
@@ -311,17 +313,26 @@ class Adapter(ABC):
     ----------
     is_keras : bool
         Whether the layers are those of tf.keras: clauses that demand words of an error bind these alone (ERR-1).
+    capabilities : Capabilities, optional
+        What the layers can do; the suite then asks for nothing else. Without them `build` and the models raise `Unsupported` themselves.
+    level : "model" or "lengths"
+        Whether `build` returns a `Model`, or a `LengthsModel` around which the suite does the rest; the latter needs capabilities.
+    layout : "keras", "torch", "onnx" or "flax"
+        Of the weights that a `LengthsModel` is given.
     """
 
     is_keras = False
+    capabilities: Capabilities | None = None
+    level = "model"
+    layout = "keras"
 
     @abstractmethod
     def describe(self) -> Description:
         """What is installed here."""
 
     @abstractmethod
-    def build(self, spec: LayerSpec) -> Model:
-        """Build the layer, or raise `Unsupported`."""
+    def build(self, spec: LayerSpec) -> Any:
+        """Build the layer, or raise `Unsupported`: a `Model`, or a `LengthsModel` where ``level`` says so."""
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """How a stand-alone script builds and calls this layer; None when it can only go through the adapter."""

@@ -22,6 +22,7 @@ import numpy as np
 from rnn_fixtures.domain import Size
 
 from rnn_conformance.adapters.base import Adapter, LayerSpec, Model, Unsupported, is_refusal
+from rnn_conformance.contract.lengths import LengthsModel
 from rnn_conformance.contract.tensors import decode, encode
 
 VERSION = 1
@@ -81,7 +82,7 @@ class Server:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
-        self._model: Model | None = None
+        self._model: Model | LengthsModel | None = None
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What a request comes to: ``ok``, ``unsupported``, ``refused`` (by the framework itself) or ``error`` (of the adapter)."""
@@ -109,11 +110,16 @@ class Server:
                 return self._script(request)
         if self._model is None:
             raise ContractError("no layer has been built")
+        if isinstance(self._model, LengthsModel):
+            found = (
+                _run(self._model, request) if request["do"] == "run" else _set_weights(self._model, request)
+            )
+            return found | {"path": self._model.path}
         operation: Callable[[Model, Mapping[str, Any]], dict[str, Any]] = OPERATIONS[request["do"]]
         return operation(self._model, request) | {"mode": self._model.mode, "path": self._model.path}
 
     def _describe(self) -> dict[str, Any]:
-        what = self._adapter.describe()
+        what, can = self._adapter.describe(), self._adapter.capabilities
         return {
             "protocol": VERSION,
             "framework": str(what.framework),
@@ -123,7 +129,9 @@ class Server:
             "packages": dict(what.packages),
             "notes": [str(note) for note in what.notes],
             "is_keras": bool(self._adapter.is_keras),
-        }
+            "level": self._adapter.level,
+            "layout": self._adapter.layout,
+        } | ({} if can is None else {"capabilities": can.to_json()})
 
     def _script(self, request: Mapping[str, Any]) -> dict[str, Any]:
         made = self._adapter.script(layer_spec(request["spec"]), _arrays(request["weights"]))
@@ -214,6 +222,15 @@ def _call(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"outputs": _listed(found), "changed": given.changed}
 
 
+def _run(model: LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
+    given = _Given(request)
+    lengths = None if request.get("lengths") is None else decode(request["lengths"])
+    found = model.run(given.inputs, lengths, given.initial_state)
+    if not isinstance(found, (list, tuple)) or len(found) != 2:
+        raise ContractError("run returns outputs and states")
+    return {"outputs": _listed([found[0]]), "states": _listed(found[1]), "changed": given.changed}
+
+
 def _call_lengths(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"outputs": _listed(model.call_lengths(decode(request["inputs"]), decode(request["lengths"])))}
 
@@ -256,7 +273,7 @@ def _nothing(method: str) -> Callable[[Model, Mapping[str, Any]], dict[str, Any]
     return operation
 
 
-def _set_weights(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
+def _set_weights(model: Model | LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
     model.set_weights(_arrays(request["weights"]))
     return {}
 

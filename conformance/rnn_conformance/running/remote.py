@@ -19,11 +19,16 @@ from rnn_conformance.adapters.base import (
     Unsupported,
     mark_refusal,
 )
+from rnn_conformance.composition import Carrying
+from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterUnavailable
 from rnn_conformance.running.session import Ended, Session, clean
 
 T = TypeVar("T")
+
+# Requests that capabilities name, and the clause of each.
+CLAUSES = {"gradients": "GRAD-1", "fit": "FIT-1", "predict": "FIT-5"}
 
 
 class Refusal(Exception):
@@ -50,10 +55,23 @@ class RemoteAdapter(Adapter):
     def __init__(self, session: Session) -> None:
         self.session = session
         self._said = session.describe()
+        self._level, self._layout = self._said.get("level", "model"), self._said.get("layout", "keras")
+        self._can = self._capabilities()
 
     @property
     def is_keras(self) -> bool:  # type: ignore[override]
         return self._said.get("is_keras") is True
+
+    def _capabilities(self) -> Capabilities | None:
+        message = self._said.get("capabilities")
+        try:
+            if self._level not in ("model", "lengths") or (self._level == "lengths" and message is None):
+                raise ValueError(f"level {self._level!r} is not model, nor lengths with capabilities")
+            if message is not None and not isinstance(message, Mapping):
+                raise ValueError("capabilities are an object")
+            return None if message is None else Capabilities.from_json(message)
+        except ValueError as error:
+            raise AdapterUnavailable(f"adapter {self.session.ref.name!r} cannot start: {error}") from error
 
     @cached_property
     def description(self) -> Description:
@@ -86,10 +104,18 @@ class RemoteAdapter(Adapter):
         return self.description
 
     def build(self, spec: LayerSpec) -> Model:
-        model = RemoteModel(self.session, spec)
+        from rnn_conformance.running import capabilities, lengths
+
+        composed = self._level == "lengths"
+        if self._can is not None:
+            capabilities.check(self._can, spec, composed=composed)
+        if composed and spec.arguments.get("stateful"):
+            return Carrying(self.build, spec)
+        model = RemoteModel(self.session, spec, self._can)
+        made = lengths.Composed(model, spec, self._layout, self._can) if self._can and composed else model
         model.request("build", spec=spec_message(spec))
         model.built()
-        return model
+        return made
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         found = RemoteModel(self.session, spec).request(
@@ -128,8 +154,8 @@ class RemoteModel(Model):
         The argument of the last call that the implementation wrote to (CALL-1).
     """
 
-    def __init__(self, session: Session, spec: LayerSpec) -> None:
-        self._session, self._spec = session, spec
+    def __init__(self, session: Session, spec: LayerSpec, can: Capabilities | None = None) -> None:
+        self._session, self._spec, self._can = session, spec, can
         self._start: int | None = None
         self.changed = ""
 
@@ -149,6 +175,8 @@ class RemoteModel(Model):
         ------
         Unsupported, Refusal, AdapterFault, Ended
         """
+        if self._can is not None and do in CLAUSES and do not in self._can.calls:
+            raise Unsupported(f"the adapter does not name {do} among its capabilities", CLAUSES[do])
         if self._start is not None and not self.is_there:
             raise Ended("crash", "the process died after its last answer")
         answer = self._session.ask(do, **content)
@@ -206,6 +234,21 @@ class RemoteModel(Model):
         found = self.request("call", **content)
         self.changed = clean(found.get("changed") or "", 40)
         return self._from(found, "outputs", _arrays)
+
+    def run(
+        self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Of a layer of lengths and states: outputs [B, T, U] and final states."""
+        content = _call(inputs, None, states) | ({} if lengths is None else {"lengths": encode(lengths)})
+        found = self.request("run", **content)
+        self.changed = clean(found.get("changed") or "", 40)
+        outputs, finals = self._from(found, "outputs", _arrays), self._from(found, "states", _arrays)
+        wanted = (*inputs.shape[:2], self._spec.size.U)
+        if len(outputs) != 1 or outputs[0].ndim != 3 or len(finals) != self._spec.state_count:
+            raise AdapterFault(
+                f"run returned {len(outputs)} outputs and {len(finals)} states, expected one of shape {wanted} and {self._spec.state_count}"
+            )
+        return outputs[0], finals
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         found = self.request("call_lengths", inputs=encode(inputs), lengths=encode(lengths))
