@@ -84,5 +84,6 @@ def is_unexpected(verdict: str, known: str | None) -> bool:
 
 def kept_script(adapter: str, known: str | None) -> str:
     """The stand-alone script that is kept with a declared difference; empty where there is none."""
-    path = FOLDER / "repros" / f"{adapter}-{known}.py"
-    return path.read_text("utf-8") if path.is_file() else ""
+    name = f"{adapter}-{known}.py"
+    kept = {path.name: path for path in (FOLDER / "repros").glob("*.py")}  # names come from results, too
+    return kept[name].read_text("utf-8") if name in kept else ""

@@ -25,6 +25,7 @@ from rnn_conformance import known
 from rnn_conformance.adapters.base import Script
 from rnn_conformance.bench import Bench, layer_spec
 from rnn_conformance.record import Record
+from rnn_conformance.running.session import clean
 from rnn_conformance.shrink import BUDGET, needed, shrink
 from rnn_conformance.variants import variant_of
 from rnn_conformance.verdict import FAILURES, FAULTY, smallest_normal
@@ -123,8 +124,13 @@ def rerun_scenario(name: str, target: str, scenario: Scenario, dtype: str, devic
     return run_case(Bench(adapter(AdapterRef(name, target)), memory, dtype, device), case)
 
 
+def _doc(text: object) -> str:
+    """Text from outside within a docstring: it stays text."""
+    return " ".join(clean(text).split()).replace("\\", "\\\\").replace('"', '\\"')
+
+
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("rnn_conformance", "templates/repro"),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -132,6 +138,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Python, not HTML
     )
+    made.filters |= {"doc": _doc, "literal": lambda text: repr(str(text))}
+    return made
 
 
 def _rendered(template: str, **values: Any) -> str:
@@ -262,7 +270,9 @@ def stand_alone(
     case, memory = scenario.to_case()
     spec = layer_spec(case, dtype, device)
     weights = {name: array.astype(np.float64) for name, array in scenario.weights.items()}
-    script: Script | None = adapter(ref).script(spec, weights) if device == "cpu" else None
+    # A template's values are Python: those of adapters from elsewhere are not written into a script that is run.
+    own = ref.target.startswith("rnn_conformance.adapters.")
+    script: Script | None = adapter(ref).script(spec, weights) if own and device == "cpu" else None
     if script is None or (scenario.cotangents and not script.gradients):
         return None
     what = adapter(ref).describe()

@@ -20,7 +20,10 @@ from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.record import Record
 
 FILE = "results.sqlite"
-FORMAT = "1"
+# Of the file; a later version of the suite reads every earlier format.
+FORMAT = 1
+# Seconds to wait for another run that writes into the same directory.
+PATIENCE = 60.0
 
 _SCHEMA = """
 CREATE TABLE suite (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -82,7 +85,7 @@ class Results:
     Raises
     ------
     ConfigurationError
-        When the directory holds no results, or those of another version of the suite.
+        When the directory holds no results, or those of a newer format.
     """
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
@@ -93,7 +96,7 @@ class Results:
             )
         folder.mkdir(parents=True, exist_ok=True)
         fresh = not self.path.is_file()
-        self._db = sqlite3.connect(self.path)
+        self._db = sqlite3.connect(self.path, timeout=PATIENCE)
         try:
             self._open(fresh)
         except BaseException:
@@ -106,16 +109,19 @@ class Results:
             if fresh:
                 self._db.executescript(_SCHEMA)
                 self._db.executemany(
-                    "INSERT INTO suite VALUES (?, ?)", [("format", FORMAT), ("version", __version__)]
+                    "INSERT INTO suite VALUES (?, ?)", [("format", str(FORMAT)), ("version", __version__)]
                 )
                 self._db.commit()
             found = dict(self._db.execute("SELECT key, value FROM suite"))
         except sqlite3.DatabaseError as error:
             raise ConfigurationError(f"{self.path} is not a results file: {error}") from error
-        if (found.get("format"), found.get("version")) != (FORMAT, __version__):
+        written = found.get("format", "")
+        if not written.isdigit():
+            raise ConfigurationError(f"{self.path} is not a results file: it tells no format")
+        if int(written) > FORMAT:
             raise ConfigurationError(
-                f"{self.path} was written by version {found.get('version')} of the suite (format {found.get('format')}); "
-                f"this is {__version__} (format {FORMAT}): choose another directory"
+                f"{self.path} has format {written} of version {found.get('version')} of the suite; this is {__version__}, which "
+                f"reads formats up to {FORMAT}: choose another directory, or update"
             )
 
     def close(self) -> None:

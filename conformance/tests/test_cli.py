@@ -127,15 +127,24 @@ def test_altered_golden_data(tmp_path: Path) -> None:
         assert "forward.jsonl was altered: sha256 is" in done.stderr
 
 
-def test_results_of_another_version(tmp_path: Path, results: Path) -> None:
+def test_results_of_another_version_are_read_and_of_a_newer_format_refused(
+    tmp_path: Path, results: Path
+) -> None:
     other = Path(shutil.copytree(results, tmp_path / "results"))
-    with sqlite3.connect(other / "results.sqlite") as db:
-        db.execute("UPDATE suite SET value = '9.9' WHERE key = 'version'")
-    db.close()
+
+    def write(key: str, value: str) -> None:
+        with sqlite3.connect(other / "results.sqlite") as db:
+            db.execute("UPDATE suite SET value = ? WHERE key = ?", (value, key))
+        db.close()
+
+    write("version", "0.0.9")
+    done = cli("report", str(other), "--out", str(tmp_path / "site"))
+    assert done.returncode == 0, done.stderr
+    write("format", "99")
     for arguments in (["run", "--adapter", "numpy", "--out", str(other)], ["report", str(other)]):
         done = cli(*arguments)
         assert done.returncode == 2
-        assert "written by version 9.9" in done.stderr
+        assert "has format 99 of version 0.0.9" in done.stderr
 
 
 def test_run_prints_json_into_a_pipe(tmp_path: Path) -> None:

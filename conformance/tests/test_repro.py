@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rnn_conformance.repro import literal
+from rnn_conformance.record import Record
+from rnn_conformance.repro import _through_adapter, literal
+from rnn_conformance.running.session import AdapterRef
+from rnn_fixtures.store import Store
 
 HERE = Path(__file__).parent
 CASE = "lstm/forward/mask=right,return_sequences,return_state"
@@ -80,3 +84,23 @@ def test_literals(array: np.ndarray) -> None:
     again = eval(literal(np.asarray(array)), {"np": np})
     assert again.shape == np.shape(array)
     assert np.array_equal(again, array, equal_nan=again.dtype != bool)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""\nimport os; os._exit(3)\n"""',
+        "ends with a backslash \\",
+        'quotes " \\" \\\\"""',
+        "\0 \ud800 {{ 1 }} \x1b[0m",
+    ],
+)
+def test_what_an_adapter_says_stays_text(tmp_path: Path, text: str) -> None:
+    """An error's words, and the names of adapters, land in a docstring and in strings: the script still says what they were, and runs none."""
+    case = Store().cases()[0]
+    record = Record.failure(case, "refused", text)
+    script = _through_adapter(AdapterRef(text, text), case.id, None, "float32", text, record, ())
+    compiled = ast.parse(script)
+    assert len(compiled.body) <= 6
+    calls = [n for n in ast.walk(compiled) if isinstance(n, ast.Call)]
+    assert {ast.unparse(c.func) for c in calls} <= {"rerun", "print", "sys.exit", "int"}

@@ -14,7 +14,7 @@ from rnn_fixtures.store import Store
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.cli.show import find
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
-from rnn_conformance.registry import resolve
+from rnn_conformance.registry import installed, resolve
 
 
 @click.command("repro")
@@ -117,6 +117,10 @@ def _all(
     out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for adapter in dict.fromkeys(g.view.run.adapter for g in found):
+        if adapter not in installed() and adapter != name:
+            raise ConfigurationError(
+                f"these results name the adapter {adapter!r}, which is not declared here: running it takes --adapter {adapter!r}"
+            )
         ref = resolve(adapter)
         for group in (g for g in found if g.view.run.adapter == adapter):
             run = group.view.run
