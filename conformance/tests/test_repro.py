@@ -45,7 +45,8 @@ def test_a_crash_is_written_down_as_it_is(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "crash" in script.read_text()
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=HERE, check=False)
-    assert ran.returncode == 7  # the status with which the fake dies
+    assert ran.returncode == 1
+    assert "crash the process died (exit 7)" in ran.stdout
 
 
 def test_nothing_to_reproduce() -> None:
@@ -62,7 +63,11 @@ def test_usage() -> None:
 def test_all_causes_of_a_run(tmp_path: Path) -> None:
     results = tmp_path / "results"
     cli("run", "--adapter", "fakes:Value", "--select", f"id={CASE}", "--out", str(results))
-    done = cli("repro", "--results", str(results), "--check", "--format", "json")
+    command = ["repro", "--results", str(results), "--check", "--format", "json"]
+    refused = cli(*command)  # a class that only a database names is not run
+    assert refused.returncode == 2
+    assert "running it takes --adapter" in refused.stderr
+    done = cli(*command, "--adapter", "fakes:Value")
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(done.stdout)["scripts"]
     assert entry["shown"]
@@ -97,7 +102,7 @@ def test_literals(array: np.ndarray) -> None:
 )
 def test_what_an_adapter_says_stays_text(tmp_path: Path, text: str) -> None:
     """An error's words, and the names of adapters, land in a docstring and in strings: the script still says what they were, and runs none."""
-    case = Store().cases()[0]
+    case = next(iter(Store().cases()))
     record = Record.failure(case, "refused", text)
     script = _through_adapter(AdapterRef(text, text), case.id, None, "float32", text, record, ())
     compiled = ast.parse(script)
