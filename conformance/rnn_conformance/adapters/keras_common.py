@@ -203,7 +203,8 @@ class KerasModel(Model):
                 tape.watch([x, *states])
                 with framework():
                     outputs = _listed(self._layer(x, **keywords))
-                losses = [tf.reshape(loss, ()) for loss in self._layer.losses]
+                    penalties = list(self._layer.losses)  # computed when asked for
+                losses = [tf.reshape(loss, ()) for loss in penalties]
                 terms = [
                     tf.reduce_sum(y * tf.convert_to_tensor(g))
                     for y, g in zip(outputs, cotangents, strict=True)
