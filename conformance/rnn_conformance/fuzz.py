@@ -35,6 +35,8 @@ FLAGS = ("return_sequences", "return_state", "go_backwards", "time_major", "unro
 MASKS = ("none", "none", "random", "sparse", "right", "left", "all", "one empty row")
 # Trials of the shrinking of one discrepancy.
 BUDGET = 150
+# A search ends after so many findings: more would repeat themselves.
+MOST = 20
 
 
 @dataclass
@@ -200,10 +202,10 @@ class Search:
             record.verdict = "pass"
         return record, case, memory
 
-    def run(self, number: int, seconds: float, skip: Sequence[tuple[str, ...]]) -> Tally:
-        """Search for some seconds; ``number`` seeds hypothesis; ``skip`` are signatures of what is known already."""
+    def run(self, number: int, seconds: float, skip: Sequence[tuple[str, ...]], most: int = MOST) -> Tally:
+        """Search for some seconds, or until so many are found; ``number`` seeds hypothesis; ``skip`` are signatures of what is known already."""
         tally, deadline, seen = Tally(), time.monotonic() + seconds, set(skip)
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and len(tally.found) < most:
             number += 1
             try:
                 self._explore(number, deadline, tally)

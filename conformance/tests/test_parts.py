@@ -175,12 +175,18 @@ def test_merge_takes_each_run_once(tmp_path: Path, cases: list[Case]) -> None:
         ]
 
 
-def test_other_version_is_refused(tmp_path: Path) -> None:
+def test_another_version_is_read_and_a_newer_format_refused(tmp_path: Path) -> None:
     Results(tmp_path, create=True).close()
-    with sqlite3.connect(tmp_path / FILE) as db:
-        db.execute("UPDATE suite SET value = '0.0.1' WHERE key = 'version'")
-    db.close()
-    with pytest.raises(ConfigurationError, match=r"version 0\.0\.1 .* choose another directory"):
+
+    def write(key: str, value: str) -> None:
+        with sqlite3.connect(tmp_path / FILE) as db:
+            db.execute("UPDATE suite SET value = ? WHERE key = ?", (value, key))
+        db.close()
+
+    write("version", "0.0.1")
+    Results(tmp_path).close()
+    write("format", "7")
+    with pytest.raises(ConfigurationError, match=r"format 7 of version 0\.0\.1 .* choose another directory"):
         Results(tmp_path)
 
 
@@ -213,6 +219,8 @@ def test_unpacking_a_running_count(mask: np.ndarray, zero: bool) -> None:
 def test_registry() -> None:
     assert {"numpy", "keras", "tf-keras", "torch", "jax", "onnxruntime"} <= set(installed())
     assert resolve("my.module:Class").target == "my.module:Class"
-    for bad in ("pytorch", "cmd:program", ":x", "x:"):
+    assert resolve("folder/my.py:Class").target == "folder/my.py:Class"
+    assert resolve("cmd:program -x").target == "cmd:program -x"
+    for bad in ("pytorch", "cmd:", ":x", "x:"):
         with pytest.raises(ConfigurationError):
             resolve(bad)

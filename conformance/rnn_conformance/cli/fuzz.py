@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # What is found is written down after so many seconds.
 CHUNK = 20.0
-# A search ends after so many findings: more would repeat themselves.
-MOST = 20
 
 
 @click.command("fuzz")
@@ -34,6 +32,9 @@ MOST = 20
 )
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=20, show_default=True, help="End after so many findings."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--out",
@@ -44,7 +45,7 @@ MOST = 20
 )
 @format_option
 def command(
-    name: str, seconds: float, dtype: str, device: str, seed: int, out: Path, style: str | None
+    name: str, seconds: float, dtype: str, device: str, most: int, seed: int, out: Path, style: str | None
 ) -> int:
     """Search beyond the golden data for new discrepancies: sizes, mixed activations, masks, calls, states, extreme numbers.
 
@@ -59,9 +60,10 @@ def command(
     deadline = time.monotonic() + seconds
     numbers = itertools.count(seed * 1_000_000, 1_000)
     search = Search(ref, dtype, device)
-    while (left := deadline - time.monotonic()) > 0 and len(written) < MOST:
+    while (left := deadline - time.monotonic()) > 0 and len(written) < most:
         before = len(tally.found)
-        tally.add(search.run(next(numbers), min(left, CHUNK), [f.signature for f in tally.found]))
+        seen = [f.signature for f in tally.found]
+        tally.add(search.run(next(numbers), min(left, CHUNK), seen, most - len(written)))
         for found in tally.found[before:]:
             written.append(_write(found, out, name, dtype, len(written) + 1))
             place = written[-1]["script"] or written[-1]["case"]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from rnn_reference import constraints, regularizers, training
 
-from rnn_conformance.adapters.base import Gradients, LayerSpec
+from rnn_conformance.adapters.base import DTYPES, Gradients, LayerSpec
 from rnn_conformance.variants.base import Variant, installed
 
 
@@ -129,6 +129,12 @@ def _flows_back(model: Any, spec: LayerSpec) -> None:
 
 def _not_trainable_ignored(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments | ({"trainable": True} if "trainable" in arguments else {})
+
+
+def _short_factors(regularizer: Any) -> Any:
+    """Its factors in bfloat16."""
+    numbers = {name: float(DTYPES["bfloat16"].type(value)) for name, value in vars(regularizer).items()}
+    return replace(regularizer, **numbers)
 
 
 def _scaled(factor: float) -> Callable[[Any], Any]:
@@ -341,6 +347,13 @@ VARIANTS: list[Variant] = [
         "penalty",
         "halves weight penalties, as weight decay does",
         model=_penalties(weights=_scaled(0.5)),
+    ),
+    Variant(
+        "factors-in-bfloat16",
+        "REG-4",
+        "penalty",
+        "rounds factors to bfloat16",
+        model=_penalties(weights=_short_factors, activity=_short_factors),
     ),
     Variant(
         "penalties-ignored",
