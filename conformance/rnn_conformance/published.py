@@ -67,7 +67,8 @@ def cases() -> list[Published]:
 
 def run(adapter: Adapter, case: Published) -> dict[str, np.ndarray]:
     """Y, Y_h and Y_c as the adapter's layer computes them, one direction at a time."""
-    a, arrays = case.attributes, case.inputs
+    # Copies: what a variant writes into its arguments must not reach the ones after it.
+    a, arrays = case.attributes, {name: array.copy() for name, array in case.inputs.items()}
     batch_first = bool(a.get("layout", 0))
     x = arrays["X"] if batch_first else arrays["X"].swapaxes(0, 1)
     mask = None

@@ -29,3 +29,12 @@ def test_what_they_notice_and_what_not() -> None:
     assert noticed("gru-update-inverted")
     assert not noticed("state-not-carried")  # there are no stateful cases among them
     assert not any(published.notices(NumpyAdapter(), case) for case in CASES)
+
+
+def test_what_a_variant_writes_does_not_reach_the_next() -> None:  # CALL-1
+    writing = [name for name, variant in REGISTRY.items() if variant.clause == "CALL-1"]
+    assert writing
+    for name in writing:
+        for case in CASES:
+            published.notices(VariantAdapter(REGISTRY[name]), case)
+        assert not any(published.notices(NumpyAdapter(), case) for case in CASES), name
