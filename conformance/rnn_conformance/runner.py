@@ -304,9 +304,9 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                             continue
                         declared[ref.name] = known.load(ref.name, what.version)
                         plan = _plan(results, ref, what, options)
-                        answer.put(plan)
                         progress.adapter_started(ref, what, sum(len(cases) for _, cases in plan))
                         outcome.runs += [run for run, _ in plan]
+                        answer.put(plan)  # the lane takes off it what is done
                     case (AdapterRef(), Run() as run, None):
                         results.finish(run)
                     case (AdapterRef() as ref, Run() as run, list() as records):

@@ -91,6 +91,9 @@ def test_killed_and_resumed_gives_the_same_records(tmp_path: Path, undisturbed: 
     _, err = (process := start(tmp_path, "--resume")).communicate()
     assert process.returncode == 0, err
     assert records(tmp_path) == undisturbed
+    _, err = (process := start(tmp_path, "--resume")).communicate()  # nothing is left to do
+    assert process.returncode == 0, err
+    assert records(tmp_path) == undisturbed
     assert_nothing_left(tmp_path)
 
 
