@@ -55,7 +55,6 @@ def start(stop: Any, limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     die_with_parent()
-    atexit.register(_end_sessions)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
@@ -73,6 +72,7 @@ def _end_sessions() -> None:
 
 
 _sessions: list[Session] = []
+atexit.register(_end_sessions)
 
 
 @cache
@@ -88,8 +88,6 @@ def adapter(ref: AdapterRef) -> RemoteAdapter:
     # A process that runs batches has no other children.
     session = Session(ref, _limits, stopped, adopts=_stop is not None)
     _sessions.append(session)
-    if len(_sessions) == 1 and _stop is None:
-        atexit.register(_end_sessions)
     return RemoteAdapter(session)
 
 

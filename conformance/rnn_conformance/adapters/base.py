@@ -56,7 +56,7 @@ _MARK = "_rnn_conformance_framework"
 def framework() -> Iterator[None]:
     """Around the framework's own call, and nothing else: only what is raised in it is the framework's refusal (ERR-1).
 
-    Where a refusal is asked for, an adapter that raises anywhere else, `Unsupported` aside, is broken: the verdict is ``protocol``.
+    An adapter that raises anywhere else, `Unsupported` aside, is broken: the verdict is ``protocol``.
     """
     try:
         yield
@@ -370,11 +370,6 @@ KERAS_DEFAULTS = {
     "recurrent_initializer": "orthogonal",
     "bias_initializer": "zeros",
 }
-
-
-def refuse_networks(spec: LayerSpec, reason: str) -> None:
-    """Raise `Unsupported` where more is asked for than a single layer of one direction (NET-1, NET-2)."""
-    require(not spec.is_network, reason, "NET-2" if spec.bidirectional else "NET-1")
 
 
 def refuse_keras_only(spec: LayerSpec, framework: str) -> None:

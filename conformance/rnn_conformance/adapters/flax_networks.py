@@ -42,6 +42,18 @@ def _apply(graph: Any, state: Any, inputs: Any, carries: Any, lengths: Any) -> A
     return nnx.merge(graph, state)(inputs, carries, lengths)
 
 
+def set_cell(cell: nnx.Module, spec: LayerSpec, weights: Mapping[str, np.ndarray], device: Any) -> None:
+    """Put weights in the Keras layout into a cell (MAP-FLAX-1 to MAP-FLAX-4)."""
+    own = dict(converted(layouts.to_flax, spec.layer, weights, reset_after=spec.reset_after))
+    if spec.layer == "GRU" and spec.arguments["use_bias"]:
+        # Cells are shared: a bias of an earlier model must not stay behind.
+        own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
+    with jax.default_device(device), framework():
+        for name, array in own.items():
+            module, _, parameter = name.partition(".")
+            getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
+
+
 def keeps_apart(spec: LayerSpec) -> bool:
     """Whether the directions of the last layer must stay apart: where one direction's step or padding is wanted."""
     plain = spec.arguments["return_sequences"] and not spec.has_mask and spec.merge_mode is not None
@@ -124,20 +136,7 @@ class FlaxNetwork(PredictingInBatches):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         network = self._spec.network
         for place, cell in zip(network.places, self._program.cells, strict=True):
-            own = dict(
-                converted(
-                    layouts.to_flax,
-                    self._spec.layer,
-                    weights_at(weights, place),
-                    reset_after=self._spec.reset_after,
-                )
-            )
-            if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
-                own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
-            with jax.default_device(self._device), framework():
-                for name, array in own.items():
-                    module, _, parameter = name.partition(".")
-                    getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
+            set_cell(cell, self._spec, weights_at(weights, place), self._device)
         _, self._state = nnx.split(self._program.stack)
 
     def call(

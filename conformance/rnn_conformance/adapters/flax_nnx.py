@@ -28,12 +28,11 @@ from rnn_conformance.adapters.base import (
     Model,
     Script,
     Unsupported,
-    converted,
     framework,
     refuse_keras_only,
     require,
 )
-from rnn_conformance.adapters.flax_networks import Networks
+from rnn_conformance.adapters.flax_networks import Networks, set_cell
 from rnn_conformance.composition import (
     Carrying,
     Flat,
@@ -336,15 +335,7 @@ class _FlaxModel(PredictingInBatches):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         complete = ("bias" in weights) == self._spec.arguments["use_bias"]
         require(complete, "flax.nnx's parameters are set one by one: there is no list of weights", "WEIGHT-5")
-        own = dict(converted(layouts.to_flax, self._spec.layer, weights, reset_after=self._spec.reset_after))
-        cell = self._rnn.cell
-        if self._spec.layer == "GRU" and self._spec.arguments["use_bias"]:
-            # The layer is shared: a bias of an earlier model must not stay behind.
-            own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
-        with jax.default_device(_device(self._spec.device)), framework():
-            for name, array in own.items():
-                module, _, parameter = name.partition(".")
-                getattr(getattr(cell, module), parameter)[...] = jnp.asarray(array)
+        set_cell(self._rnn.cell, self._spec, weights, _device(self._spec.device))
         _, self._state = nnx.split(self._rnn)
 
     def call(

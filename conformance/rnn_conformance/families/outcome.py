@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from rnn_conformance.adapters.base import Model
+from rnn_conformance.running.remote import Refusal
 from rnn_conformance.verdict import Verdict
 
 
@@ -59,7 +60,7 @@ def raised_in(error: BaseException) -> Path:
 
 def describe_error(error: BaseException) -> str:
     """Type, message and place of an error, on one line."""
-    if hasattr(error, "text"):  # of another process, which has said where
+    if isinstance(error, Refusal):  # of another process, which has said where
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(click.unstyle(str(error)).split())  # TensorFlow colours its messages

@@ -9,7 +9,7 @@ from rnn_conformance.adapters.base import Unsupported, is_refusal
 from rnn_conformance.bench import Bench
 from rnn_conformance.families import calls
 from rnn_conformance.families.outcome import Outcome, ProtocolError, checked, describe_error
-from rnn_conformance.running.remote import AdapterFault
+from rnn_conformance.running.remote import AdapterFault, Refusal
 from rnn_conformance.running.session import Ended, Stopped
 from rnn_conformance.verdict import Verdict
 
@@ -76,6 +76,6 @@ def _judge(case: Case, error: Exception, bench: Bench, unproved: str) -> Verdict
     if unproved:
         return Verdict("unproved", message=f"refused, but the valid twin does not work either: {unproved}")
     wanted = case.detail.get("message", "") if bench.adapter.is_keras else ""
-    if wanted not in getattr(error, "text", str(error)):
+    if wanted not in (error.text if isinstance(error, Refusal) else str(error)):
         return Verdict("refused", message=f"the message lacks {wanted!r}: {describe_error(error)}")
     return Verdict("pass", message=describe_error(error))

@@ -47,8 +47,14 @@ def _calls(can: Capabilities, spec: LayerSpec, composed: bool) -> None:
         "initial_weights": spec.seed is not None,
     }
     for name, needed in asked.items():
-        if needed and name not in can.calls:
-            raise Unsupported(*_why(can, name, name))
+        if needed:
+            demand(can, name)
+
+
+def demand(can: Capabilities, call: str) -> None:
+    """Raise `Unsupported` unless the capabilities name something of `CALLS`."""
+    if call not in can.calls:
+        raise Unsupported(*_why(can, call, call))
 
 
 def _network(can: Capabilities, spec: LayerSpec) -> None:

@@ -23,12 +23,13 @@ from rnn_conformance.composition import Carrying
 from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterUnavailable
+from rnn_conformance.running import capabilities
 from rnn_conformance.running.session import Ended, Session, clean
 
 T = TypeVar("T")
 
-# Requests that capabilities name, and the clause of each.
-CLAUSES = {"gradients": "GRAD-1", "fit": "FIT-1", "predict": "FIT-5"}
+# Requests that capabilities name.
+NAMED = ("gradients", "fit", "predict")
 
 
 class Refusal(Exception):
@@ -104,7 +105,7 @@ class RemoteAdapter(Adapter):
         return self.description
 
     def build(self, spec: LayerSpec) -> Model:
-        from rnn_conformance.running import capabilities, lengths
+        from rnn_conformance.running import lengths  # which needs this module
 
         composed = self._level == "lengths"
         if self._can is not None:
@@ -175,8 +176,8 @@ class RemoteModel(Model):
         ------
         Unsupported, Refusal, AdapterFault, Ended
         """
-        if self._can is not None and do in CLAUSES and do not in self._can.calls:
-            raise Unsupported(f"the adapter does not name {do} among its capabilities", CLAUSES[do])
+        if self._can is not None and do in NAMED:
+            capabilities.demand(self._can, do)
         if self._start is not None and not self.is_there:
             raise Ended("crash", "the process died after its last answer")
         answer = self._session.ask(do, **content)

@@ -219,7 +219,6 @@ class Session:
             _become_subreaper()
         self.starts += 1
         self._rest, self._tail = b"", bytearray()
-        theirs: list[int] = []
         command, folder = self.ref.target, ""
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
