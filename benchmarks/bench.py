@@ -17,9 +17,9 @@ from functools import partial
 
 import numpy as np
 import rnn_reference
-from rnn_conformance import worker
-from rnn_conformance.bench import build_key
-from rnn_conformance.registry import resolve
+from rnn_conformance.judging.bench import build_key
+from rnn_conformance.running import worker
+from rnn_conformance.running.registry import resolve
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
 from rnn_fixtures.locations import DATA

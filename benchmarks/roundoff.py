@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rnn_conformance.verdict import measure, smallest_normal
+from rnn_conformance.judging.verdict import measure, smallest_normal
 from rnn_fixtures import draw
 from rnn_fixtures.case import Ref
 from rnn_fixtures.domain import Size

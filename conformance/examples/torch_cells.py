@@ -1,9 +1,9 @@
 """An adapter in thirty lines: loops over ``torch.nn.LSTMCell`` and ``GRUCell``. rnn-conformance run --adapter torch_cells.py:TorchCells"""
 
 import torch
-from rnn_conformance.adapters.base import Adapter, Description, framework
+from rnn_conformance.contract.adapter import Adapter, Description, framework
 from rnn_conformance.contract.capabilities import Capabilities
-from rnn_conformance.contract.lengths import LengthsModel
+from rnn_conformance.contract.lengths_model import LengthsModel
 
 
 class Cells(LengthsModel):

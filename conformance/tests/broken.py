@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, framework
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model, framework
 
 LAYOUT: dict[str, str] = {}
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, Unsupported, framework
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model, Unsupported, framework
 
 
 class Broken(Adapter):
@@ -152,7 +152,7 @@ class Zeros:
     """The variant mask-zeros, as an adapter of its own."""
 
     def __new__(cls) -> object:
-        from rnn_conformance.variants import REGISTRY
-        from rnn_conformance.variants.base import VariantAdapter
+        from rnn_conformance.proving.variants import REGISTRY
+        from rnn_conformance.proving.variants.base import VariantAdapter
 
         return VariantAdapter(REGISTRY["mask-zeros"])

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from rnn_conformance.adapters.base import Adapter, Description, LayerSpec, Model, framework
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model, framework
 
 Outputs = list[np.ndarray]
 

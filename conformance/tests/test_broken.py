@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from rnn_conformance.adapters.base import Adapter
-from rnn_conformance.bench import Bench
-from rnn_conformance.record import Record
-from rnn_conformance.worker import run_case
+from rnn_conformance.contract.adapter import Adapter
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.worker import run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
@@ -34,7 +34,7 @@ def records(adapter: Adapter, families: tuple[str, ...] = ()) -> list[tuple[Case
     bench = Bench(adapter, store(), "float32", "cpu")
     chosen = [c for c in cases() if not families or c.family in families]
     with np.errstate(all="ignore"):
-        return [(case, run_case(bench, case, "nothing")) for case in chosen]
+        return [(case, run_case(bench, case)) for case in chosen]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-from rnn_conformance.adapters.base import LayerSpec, Unsupported
-from rnn_conformance.bench import layer_spec
+from rnn_conformance.contract.adapter import LayerSpec, Unsupported
 from rnn_conformance.contract.capabilities import Capabilities
-from rnn_conformance.running.capabilities import check
+from rnn_conformance.judging.bench import layer_spec
+from rnn_conformance.running.expressible import check
 from rnn_fixtures.store import Store
 
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from rnn_conformance.verdict import measure
+from rnn_conformance.judging.verdict import measure
 from rnn_fixtures.case import Case
 from rnn_fixtures.lint import stored_problem
 from rnn_fixtures.store import Store

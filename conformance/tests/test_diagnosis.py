@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
-from rnn_conformance import mutants, worker
-from rnn_conformance.bench import Bench
-from rnn_conformance.diagnosis import Diagnosis, effective_bits, explanations
-from rnn_conformance.families import calls
-from rnn_conformance.record import Record
+from rnn_conformance.explaining import explain
+from rnn_conformance.explaining.diagnosis import Diagnosis, effective_bits, explanations
+from rnn_conformance.explaining.explain import explained
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.families import calls
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.proving import mutants
+from rnn_conformance.proving.variants import REGISTRY
+from rnn_conformance.proving.variants.base import Variant, VariantAdapter, combined, on_outputs
+from rnn_conformance.results.database import Results, Run, new_run
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.worker import run_case
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.variants.base import Variant, VariantAdapter, combined, on_outputs
-from rnn_conformance.verdict import FAULTY
-from rnn_conformance.worker import AdapterRef, run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
@@ -34,8 +40,8 @@ def run(variant: Variant, expression: str, store: Store, cases: list[Case]) -> R
     bench = Bench(VariantAdapter(variant), store, "float32", "cpu")
     matches = compile_selection(expression)
     for case in cases:
-        if matches(case, "float32") and run_case(bench, case, "nothing").verdict in FAULTY:
-            return run_case(bench, case)
+        if matches(case, "float32") and run_case(bench, case).verdict in FAULTY:
+            return explained(run_case(bench, case), case, Diagnosis(store, "float32"))
     raise AssertionError(f"{variant.name} is not noticed by {expression}")
 
 
@@ -145,17 +151,44 @@ def test_a_diagnosis_changes_nothing(store: Store, cases: list[Case]) -> None:
     assert calls.run(case, plain).verdict.verdict == "pass"
 
 
-def test_of_declared_differences_a_sample_is_diagnosed(store: Store) -> None:
-    keras = AdapterRef(
-        "keras", "rnn_conformance.adapters.numpy_reference:NumpyAdapter"
-    )  # only its declarations count
-    cases = {
-        text: next(c for c in store.cases() if f"/forward/{text}" in c.id)
-        for text in ("activation=sparsemax", "activation=tanh_shrink")
-    }
-    declared, new = (Record.failure(case, "value", "") for case in cases.values())
-    sparsemax, other = cases.values()
-    for dtype in ("float64", "float32"):
-        answers = [worker._depth(keras, dtype, declared, sparsemax) for _ in range(30)]
-        assert answers == ["variants"] * worker.SAMPLE + ["nothing"] * (30 - worker.SAMPLE)
-    assert {worker._depth(keras, "float32", new, other) for _ in range(30)} == {"pairs"}
+def discrepancies(
+    folder: Path, store: Store, cases: Sequence[Case], known: str | None
+) -> tuple[Results, Run]:
+    """Results of a layer that ignores masks."""
+    bench = Bench(VariantAdapter(REGISTRY["mask-ignored"]), store, "float32", "cpu")
+    results = Results(folder, create=True)
+    run = new_run(
+        **dict.fromkeys(
+            ("fixtures", "tier", "selection", "shard", "adapter", "framework", "version", "device"), "x"
+        ),
+        dtype="float32",
+        selected=len(cases),
+        environment={},
+    )
+    results.start(run)
+    records = [run_case(bench, case) for case in cases]
+    for record in records:
+        record.known = known if record.verdict in FAULTY else None
+    results.add(run, records)
+    return results, run
+
+
+@pytest.mark.parametrize("known", [None, "k"])
+def test_what_is_explained_hangs_on_the_records_alone(
+    tmp_path: Path, store: Store, cases: list[Case], known: str | None
+) -> None:
+    matches = compile_selection("family=forward and mask=left and lstm")
+    chosen = [c for c in cases if matches(c, "float32")][:40]
+    by_id = {c.id: c for c in chosen}
+    found = []
+    for number, order in enumerate((chosen, chosen[::-1])):
+        results, run = discrepancies(tmp_path / str(number), store, order, known)
+        left = explain.tasks(results, run, by_id)
+        found.append([(t.case.id, t.pairs, [a.tolist() for a in t.returned]) for t in left])
+        explain.explain(results, run, by_id, DATA, 2, lambda count: None)
+        assert explain.tasks(results, run, by_id) == []  # what is explained is not explained again
+        found.append([(r["case"], r["agrees_with"]) for r in results.records(run, "agrees_with IS NOT NULL")])
+        results.close()
+    assert found[:2] == found[2:]
+    assert len(found[0]) == explain.SAMPLE if known else len(found[0]) > explain.SAMPLE
+    assert all(names[0] == "mask-ignored" for _, names in found[1])

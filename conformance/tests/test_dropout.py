@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rnn_conformance.adapters.base import LayerSpec, Model
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
-from rnn_conformance.bench import Bench
-from rnn_conformance.dropout_probe import Probe
-from rnn_conformance.families import dropout
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.contract.adapter import LayerSpec, Model
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.dropout_probe import Probe
+from rnn_conformance.judging.families import dropout
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import Size
 from rnn_fixtures.store import Store

@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rnn_conformance.bench import Bench
-from rnn_conformance.record import Record
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.remote import RemoteAdapter
-from rnn_conformance.running.session import AdapterRef, Session
-from rnn_conformance.verdict import FAULTY
-from rnn_conformance.worker import run_case
+from rnn_conformance.running.session import Session
+from rnn_conformance.running.worker import run_case
 from rnn_fixtures.store import Store, select_tier
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -27,7 +28,7 @@ def records(target: str) -> list[Record]:
         bench = Bench(RemoteAdapter(session), store, "float32", "cpu")
         every = [c for c in store.cases() if "float32" in c.dtypes]
         cases = select_tier(every, "smoke") + [c for c in every if c.tier == "core"][::12]
-        found = [run_case(bench, case, "nothing") for case in cases]
+        found = [run_case(bench, case) for case in cases]
         assert session.starts == 1
     return found
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rnn_conformance.adapters.base import LayerSpec, Model, Unsupported
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
-from rnn_conformance.bench import Bench
-from rnn_conformance.families import PROCEDURES
-from rnn_conformance.families.outcome import ProtocolError
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.variants.base import VariantAdapter
-from rnn_conformance.verdict import Verdict
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.contract.adapter import LayerSpec, Model, Unsupported
+from rnn_conformance.errors import AdapterFault
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.families import PROCEDURES
+from rnn_conformance.judging.verdict import Verdict
+from rnn_conformance.proving.variants import REGISTRY
+from rnn_conformance.proving.variants.base import VariantAdapter
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
@@ -119,7 +119,7 @@ def test_the_adapter_s_own_error_does_not_count() -> None:
 
         model.call = call
 
-    with pytest.raises(ProtocolError, match="the adapter itself raised"):
+    with pytest.raises(AdapterFault, match="the adapter itself raised"):
         judged(CASES[REJECTS.format("input_2d")], Tampered(tamper))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from rnn_conformance import fuzz
-from rnn_conformance.worker import AdapterRef
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.searching import fuzz
 from rnn_fixtures.domain import domain
 from rnn_fixtures.scenario import Scenario
 
@@ -63,7 +63,7 @@ def test_a_planted_crash_is_found(tmp_path: Path) -> None:
 
 
 def test_the_reference_is_not_accused() -> None:
-    numpy = AdapterRef("numpy", "rnn_conformance.adapters.numpy_reference:NumpyAdapter")
+    numpy = AdapterRef("numpy", "rnn_conformance.adapters.numpy.adapter:NumpyAdapter")
     for dtype in ("float32", "float64"):
         tally = fuzz.Search(numpy, dtype, "cpu").run(3, 2.0, ())
         assert not tally.found

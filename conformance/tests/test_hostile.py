@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from rnn_conformance.bench import Bench
 from rnn_conformance.errors import AdapterUnavailable
-from rnn_conformance.record import Record
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.remote import RemoteAdapter
-from rnn_conformance.running.session import AdapterRef, Limits, Session
+from rnn_conformance.running.session import Limits, Session
+from rnn_conformance.running.worker import run_case
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
@@ -65,7 +66,7 @@ def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def run(session: Session) -> list[Record]:
     bench = Bench(RemoteAdapter(session), store(), "float32", "cpu")
-    return [run_case(bench, case, "nothing") for case in cases()]
+    return [run_case(bench, case) for case in cases()]
 
 
 @pytest.mark.parametrize(("session", "how"), [(how, how) for how in hostile.HOW], indirect=["session"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rnn_conformance.results.database import Results
 
 SELECT = "family=forward and lstm and size=base and activation=tanh"
 
@@ -42,13 +41,12 @@ def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
 def records(out: Path) -> dict[str, Any]:
     """What every case came to, without the time that it took."""
     found = {}
-    with sqlite3.connect(out / "results.sqlite") as db:
-        for (text,) in db.execute("SELECT record FROM results"):
-            record = json.loads(text)
-            del record["seconds"]
-            assert record["case"] not in found
-            found[record["case"]] = record
-    db.close()
+    with Results(out) as results:
+        for run in results.runs():
+            for record in results.records(run):
+                del record["seconds"]
+                assert record["case"] not in found
+                found[record["case"]] = record
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from packaging.specifiers import SpecifierSet
-from rnn_conformance import known
-from rnn_conformance.composition import pack
 from rnn_conformance.errors import ConfigurationError
-from rnn_conformance.record import Record
-from rnn_conformance.registry import installed, resolve
-from rnn_conformance.results import FILE, Results, Run, new_run
+from rnn_conformance.judging import differences
+from rnn_conformance.judging.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.composition import pack
+from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.verdict import DISCREPANCIES, FAILURES
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.store import Store
@@ -60,10 +58,12 @@ def test_bad_selection(expression: str) -> None:
 # -- known differences ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("adapter", [p.stem for p in known.FOLDER.glob("*.toml")])
+@pytest.mark.parametrize("adapter", [n for n in installed() if n != "numpy"])
 def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
-    assert adapter in installed()
-    entries = known.load(adapter, "not a version")
+    folder = installed()[adapter].folder
+    assert folder is not None
+    entries = differences.load(folder, "not a version")
+    assert entries
     assert len({e.id for e in entries}) == len(entries)
     for entry in entries:
         assert entry.clause in clauses()
@@ -71,13 +71,13 @@ def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
         assert entry.reason
         SpecifierSet(entry.versions)
         assert any(entry.applies(c, d) for c in cases for d in c.dtypes), f"{entry.id} matches no case"
-        repro = (known.FOLDER / "repros" / f"{adapter}-{entry.id}.py").read_text("utf-8")
+        repro = differences.kept_script(folder, entry.id)
         assert "rnn_" not in repro, "a reproduction stands alone"
         assert "sys.exit(" in repro
 
 
-def entry(**fields: str) -> known.Known:
-    return known.Known(
+def entry(**fields: str) -> differences.Known:
+    return differences.Known(
         **{"id": "k", "select": "mask=right", "verdict": "value", "clause": "MASK-3", "reason": "r"} | fields
     )
 
@@ -94,108 +94,27 @@ def test_known_stale_and_unexpected(cases: list[Case]) -> None:
         ("unsupported", case, ("unsupported", None), False),
     ):
         record = Record.failure(which, verdict, "")
-        known.apply(record, which, "float32", [entry()])
+        differences.apply(record, which, "float32", [entry()])
         assert (record.verdict, record.known) == expected
-        assert known.is_unexpected(record.verdict, record.known) is unexpected
+        assert differences.is_unexpected(record.verdict, record.known) is unexpected
 
 
 def test_a_difference_below_the_resolution_may_pass(cases: list[Case]) -> None:
     case = next(c for c in cases if c.argument("mask") == "right")
     for dtype, expected in (("bfloat16", "pass"), ("float32", "stale")):
         record = Record.failure(case, "pass", "")
-        known.apply(record, case, dtype, [entry(may_pass="dtype=bfloat16")])
+        differences.apply(record, case, dtype, [entry(may_pass="dtype=bfloat16")])
         assert record.verdict == expected
 
 
 def test_declarations_hold_for_versions(tmp_path: Path) -> None:
-    (tmp_path / "x.toml").write_text(
+    (tmp_path / "known.toml").write_text(
         '[[known]]\nid="k"\nselect="lstm"\nverdict="value"\nclause="MASK-3"\nreason="r"\nversions="<3.16"\n'
     )
-    assert len(known.load("x", "3.15.1", tmp_path)) == 1
-    assert known.load("x", "3.16.0", tmp_path) == []
-    assert known.load("absent", "1", tmp_path) == []
-
-
-# -- results on disk -----------------------------------------------------------------------------
-
-
-def some_run(**fields: Any) -> Run:
-    defaults = {
-        "fixtures": "f",
-        "tier": "core",
-        "selection": "",
-        "shard": "1/1",
-        "adapter": "a",
-        "framework": "f",
-        "version": "1",
-        "device": "cpu",
-        "dtype": "float32",
-        "selected": 2,
-        "environment": {"python": "3"},
-    }
-    return new_run(**defaults | fields)
-
-
-def test_records_survive_without_closing(tmp_path: Path, cases: list[Case]) -> None:
-    results = Results(tmp_path, create=True)
-    run = some_run()
-    results.start(run)
-    results.add(run, [Record.failure(cases[0], "crash", "m", z=float("inf"))])
-    with Results(tmp_path) as again:  # the first connection is still open, as after a kill
-        assert [r["z"] for r in again.records(run)] == ["inf"]
-        assert again.counts(run) == {"crash": 1}
-        resumable = again.resumable(some_run())
-        assert resumable is not None
-        assert resumable.id == run.id
-        assert again.resumable(some_run(version="2")) is None
-    results.close()
-
-
-def test_merge_takes_each_run_once(tmp_path: Path, cases: list[Case]) -> None:
-    for name in ("one", "two"):
-        with Results(tmp_path / name, create=True) as results:
-            run = some_run(adapter=name)
-            results.start(run)
-            results.add(run, [Record.failure(c, "pass", "") for c in cases[:3]])
-    with Results(tmp_path / "all", create=True) as target:
-        for _ in range(2):
-            for name in ("one", "two"):
-                with Results(tmp_path / name) as source:
-                    target.absorb(source)
-        with Results(tmp_path / "one") as source:  # resumed after it was merged
-            (run,) = source.runs()
-            source.add(run, [Record.failure(cases[3], "pass", "")])
-            source.finish(run)
-            assert target.absorb(source) == (0, 1)
-            source.add(run, [])
-        assert sorted(r.adapter for r in target.runs()) == ["one", "two"]
-        assert [(len(target.done(r)), r.finished is not None) for r in target.runs()] == [
-            (4, True),
-            (3, False),
-        ]
-
-
-def test_another_version_is_read_and_a_newer_format_refused(tmp_path: Path) -> None:
-    Results(tmp_path, create=True).close()
-
-    def write(key: str, value: str) -> None:
-        with sqlite3.connect(tmp_path / FILE) as db:
-            db.execute("UPDATE suite SET value = ? WHERE key = ?", (value, key))
-        db.close()
-
-    write("version", "0.0.1")
-    Results(tmp_path).close()
-    write("format", "7")
-    with pytest.raises(ConfigurationError, match=r"format 7 of version 0\.0\.1 .* choose another directory"):
-        Results(tmp_path)
-
-
-def test_no_results_and_no_database(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="holds no results"):
-        Results(tmp_path)
-    (tmp_path / FILE).write_text("this is a text file, not a database")
-    with pytest.raises(ConfigurationError, match="is not a results file"):
-        Results(tmp_path)
+    assert len(differences.load(tmp_path, "3.15.1")) == 1
+    assert differences.load(tmp_path, "3.16.0") == []
+    assert differences.load(tmp_path / "absent", "1") == []
+    assert differences.load(None, "1") == []
 
 
 # -- composition and registry --------------------------------------------------------------------

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rnn_conformance.bench import Bench
-from rnn_conformance.precision_classes import FEWEST, MEAN, RMS, Spread, is_counted, spread
-from rnn_conformance.variants.base import Variant, VariantAdapter
-from rnn_conformance.variants.numbers import rounded
-from rnn_conformance.worker import run_case
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.precision_classes import FEWEST, MEAN, RMS, Spread, is_counted, spread
+from rnn_conformance.proving.variants.base import Variant, VariantAdapter
+from rnn_conformance.proving.variants.numbers import rounded
+from rnn_conformance.running.worker import run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 from rnn_reference import elementary, recurrence
@@ -36,7 +36,7 @@ def cases() -> dict[str, Case]:
 def seen(variant: Variant, dtype: str = "float32", layer: str = "") -> Spread:
     bench = Bench(VariantAdapter(variant), store(), dtype, "cpu")
     chosen = [c for c in cases().values() if dtype in c.dtypes and layer in c.layer]
-    records = [run_case(bench, case, "nothing").to_json() for case in chosen]
+    records = [run_case(bench, case).to_json() for case in chosen]
     # None of this shows in a verdict.
     assert all(r["verdict"] in ("pass", "unsupported") for r in records) or dtype == "float16"
     result = spread(records, cases())

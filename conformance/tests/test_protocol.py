@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
 from rnn_conformance.contract.serving import serve
 from rnn_conformance.contract.tensors import DTYPES, TensorError, decode, dtype_of, encode
 from rnn_conformance.running.session import clean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rnn_conformance.provocation import causes, provocations
+from rnn_conformance.explaining.provocation import causes, provocations
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rnn_conformance import published
-from rnn_conformance.adapters.numpy_reference import NumpyAdapter
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.variants.base import VariantAdapter
+from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
+from rnn_conformance.proving import published
+from rnn_conformance.proving.variants import REGISTRY
+from rnn_conformance.proving.variants.base import VariantAdapter
 
 pytest.importorskip("onnx")
 CASES = published.cases()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rnn_conformance.record import Record
-from rnn_conformance.repro import _through_adapter, literal
-from rnn_conformance.running.session import AdapterRef
+from rnn_conformance.explaining.repro import _through_adapter, literal
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_fixtures.store import Store
 
 HERE = Path(__file__).parent

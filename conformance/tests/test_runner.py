@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rnn_conformance import runner
-from rnn_conformance.bench import build_key
 from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
-from rnn_conformance.registry import installed, resolve
-from rnn_conformance.results import Results
+from rnn_conformance.judging.bench import build_key
+from rnn_conformance.results.database import Results
+from rnn_conformance.running import runner
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
-from rnn_conformance.worker import AdapterRef
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rnn_conformance.bench import Bench
-from rnn_conformance.record import Record
-from rnn_conformance.registry import installed
-from rnn_conformance.repro import stand_alone
-from rnn_conformance.worker import adapter, run_case
+from rnn_conformance.explaining.repro import stand_alone
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.registry import installed
+from rnn_conformance.running.worker import adapter, run_case
 from rnn_fixtures.case import Case
 from rnn_fixtures.scenario import NoOracle, Numbers, Scenario, scenario_of
 from rnn_fixtures.store import Store, select_tier
@@ -74,7 +74,7 @@ def _check(name: str, dtype: str, tmp_path: Path) -> None:
         if case.id in seen or scenario is None or dtype not in case.dtypes:
             continue
         seen.add(case.id)
-        record = run_case(Bench(adapter(ref), store, dtype, "cpu"), case, "nothing")
+        record = run_case(Bench(adapter(ref), store, dtype, "cpu"), case)
         if record.verdict != "pass":
             continue
         with contextlib.suppress(NoOracle):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from rnn_conformance.bench import Bench
-from rnn_conformance.shrink import PASSES, needed, shrink
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.variants.base import VariantAdapter
-from rnn_conformance.worker import run_case
+from rnn_conformance.explaining.shrink import PASSES, needed, shrink
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.proving.variants import REGISTRY
+from rnn_conformance.proving.variants.base import VariantAdapter
+from rnn_conformance.running.worker import run_case
 from rnn_fixtures.domain import Size
 from rnn_fixtures.scenario import NoOracle, Numbers, Scenario
 
@@ -42,7 +42,7 @@ def fails_with(name: str) -> Callable[[Scenario], bool]:
             case, memory = candidate.to_case()
         except NoOracle:
             return False
-        return run_case(Bench(adapter, memory, "float32", "cpu"), case, "nothing").verdict == "value"
+        return run_case(Bench(adapter, memory, "float32", "cpu"), case).verdict == "value"
 
     return fails
 

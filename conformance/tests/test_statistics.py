@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rnn_conformance import statistics
-from rnn_conformance.families.initial import part_faults
+from rnn_conformance.judging import statistics
+from rnn_conformance.judging.families.initial import part_faults
 from rnn_reference.initializers import Distribution, Orthogonal
 
 SHAPE = (96, 256)

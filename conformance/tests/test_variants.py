@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from rnn_conformance import mutants
-from rnn_conformance.bench import Bench
-from rnn_conformance.variants import REGISTRY
-from rnn_conformance.variants.base import Variant, VariantAdapter
-from rnn_conformance.worker import run_case
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.proving import mutants
+from rnn_conformance.proving.variants import REGISTRY
+from rnn_conformance.proving.variants.base import Variant, VariantAdapter
+from rnn_conformance.running.worker import run_case
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store, select_tier

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from rnn_conformance.adapters.base import DTYPES
-from rnn_conformance.verdict import Verdict, compare, measure
+from rnn_conformance.contract.adapter import DTYPES
+from rnn_conformance.judging.verdict import Verdict, compare, measure
 from rnn_fixtures.case import Case
 from rnn_fixtures.precision import LIMIT, UNIT
 from rnn_fixtures.store import Store

@@ -1,1 +1,1 @@
-"""Adapters: one module per framework, imported only in the worker process that runs it."""
+"""Adapters: one folder per framework, imported only in the process that runs it."""

@@ -8,7 +8,6 @@ from typing import Any
 import click
 from rnn_fixtures.domain import domain
 
-from rnn_conformance import arguments
 from rnn_conformance.cli.common import (
     data_option,
     format_option,
@@ -18,6 +17,7 @@ from rnn_conformance.cli.common import (
     print_table,
 )
 from rnn_conformance.errors import Exit
+from rnn_conformance.reporting import arguments
 
 
 @click.command("arguments")
@@ -29,7 +29,7 @@ def command(folders: tuple[Path, ...], data: Path | None, style: str | None) -> 
 
     Exit status 1 when an argument has no clause, no case, or no verdict from a run.
     """
-    from rnn_conformance.report import collect
+    from rnn_conformance.results.reading import collect
 
     items = arguments.listed(domain(), list(open_store(data).cases()))
     views = collect(folders) if folders else []

@@ -34,7 +34,7 @@ from rnn_conformance.cli.common import (
 @format_option
 def command(tier: str, strength: int, data: Path | None, style: str | None) -> None:
     """Count which combinations of argument levels a tier's cases hold; trace clauses to cases and variants."""
-    from rnn_conformance.variants import REGISTRY
+    from rnn_conformance.proving.variants import REGISTRY
 
     cases = selected_cases(open_store(data), tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]

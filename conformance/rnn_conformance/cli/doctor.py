@@ -9,9 +9,9 @@ import click
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json, print_table
 from rnn_conformance.errors import AdapterUnavailable, Exit
-from rnn_conformance.registry import installed, resolve
-from rnn_conformance.runner import probe
-from rnn_conformance.running.session import AdapterRef
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.registry import installed, resolve
+from rnn_conformance.running.runner import probe
 
 
 def _examine(ref: AdapterRef) -> dict[str, Any]:

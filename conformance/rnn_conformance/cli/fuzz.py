@@ -14,10 +14,10 @@ from rnn_fixtures.case import DTYPES
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
 from rnn_conformance.cli.show import whole
 from rnn_conformance.errors import ConfigurationError, Exit
-from rnn_conformance.registry import resolve
+from rnn_conformance.running.registry import resolve
 
 if TYPE_CHECKING:
-    from rnn_conformance.fuzz import Found, Tally
+    from rnn_conformance.searching.fuzz import Found, Tally
 
 # What is found is written down after so many seconds.
 CHUNK = 20.0
@@ -52,7 +52,7 @@ def command(
     Declared known differences are counted, not reported. Exit status 1 when something new was found.
     """
     try:
-        from rnn_conformance.fuzz import Search, Tally
+        from rnn_conformance.searching.fuzz import Search, Tally
     except ImportError as error:
         raise ConfigurationError("fuzz needs hypothesis: pip install 'rnn-conformance[fuzz]'") from error
     ref, tally = resolve(name), Tally()

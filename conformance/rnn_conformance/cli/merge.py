@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
-from rnn_conformance.results import Results
+from rnn_conformance.results.database import Results
 
 
 @click.command("merge")

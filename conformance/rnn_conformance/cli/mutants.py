@@ -25,12 +25,12 @@ from rnn_conformance.cli.common import (
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
 
 if TYPE_CHECKING:
-    from rnn_conformance.mutants import Score
+    from rnn_conformance.proving.mutants import Score
 
 
 def _noticed_by_published(names: list[str], executor: Executor) -> dict[str, Any]:
     """Which variants the onnx package's own cases notice."""
-    from rnn_conformance import published
+    from rnn_conformance.proving import published
 
     try:
         import onnx
@@ -101,8 +101,8 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
-    from rnn_conformance import mutants
-    from rnn_conformance.variants import REGISTRY, variant_of
+    from rnn_conformance.proving import mutants
+    from rnn_conformance.proving.variants import REGISTRY, variant_of
 
     open_store(data)  # says what is wrong with the data, if anything is
     names = [name for name in (*REGISTRY, *mutants.sampled_pairs(pairs)) if wanted in name]

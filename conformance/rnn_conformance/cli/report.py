@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from rnn_conformance import report
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
+from rnn_conformance.reporting import page
 
 
 @click.command("report")
@@ -26,12 +26,12 @@ from rnn_conformance.cli.common import format_option, is_pretty, print_json
 @format_option
 def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str | None) -> None:
     """Build the report of the newest runs in one or more results directories, or folders of such."""
-    views = report.collect(folders)
+    views = page.views(folders)
     if export == "json":
-        text = json.dumps(report.export_json(views), indent=1) + "\n"
+        text = json.dumps(page.export_json(views), indent=1) + "\n"
         target = out / "results.json" if out.is_dir() or not out.suffix else out
     else:
-        text = report.render(views)
+        text = page.render(views)
         target = out / "index.html"
     if str(out) == "-":
         click.echo(text, nl=False)

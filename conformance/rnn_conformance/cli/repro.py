@@ -14,7 +14,7 @@ from rnn_fixtures.store import Store
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.cli.show import find
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
-from rnn_conformance.registry import installed, resolve
+from rnn_conformance.running.registry import installed, resolve
 
 
 @click.command("repro")
@@ -68,7 +68,7 @@ def command(
     store = open_store(data)
     folder = (data or DATA).resolve()
     if results is not None:
-        from rnn_conformance.report import REPROS
+        from rnn_conformance.explaining.reproductions import REPROS
 
         return _all(results, out or results / REPROS, store, folder, name, fresh, check, style)
     if case_id is None or name is None:
@@ -79,7 +79,7 @@ def command(
 def _one(
     store: Store, data: Path, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
 ) -> int:
-    from rnn_conformance.repro import reproduce
+    from rnn_conformance.explaining.repro import reproduce
 
     case, ref = find(store, case_id), resolve(name)
     if dtype not in case.dtypes:
@@ -107,9 +107,10 @@ def _all(
     check: bool,
     style: str | None,
 ) -> int:
-    from rnn_conformance import known, reproductions
-    from rnn_conformance.report import collect
-    from rnn_conformance.repro import reproduce
+    from rnn_conformance.explaining import reproductions
+    from rnn_conformance.explaining.repro import reproduce
+    from rnn_conformance.judging import differences
+    from rnn_conformance.results.reading import collect
 
     cases = {c.id: c for c in store.cases()}
     found = reproductions.groups(collect([results]), cases)
@@ -124,7 +125,7 @@ def _all(
         ref = resolve(adapter)
         for group in (g for g in found if g.view.run.adapter == adapter):
             run = group.view.run
-            text = "" if fresh else known.kept_script(adapter, group.known)
+            text = "" if fresh else differences.kept_script(ref.folder, group.known)
             if not text:
                 text = reproduce(ref, group.case, data, run.dtype, run.device, fresh=fresh).script
             if text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ import click
 from rnn_fixtures.case import DTYPES, Case
 from rnn_fixtures.locations import DATA
 
-from rnn_conformance import runner
-from rnn_conformance.adapters.base import Description
 from rnn_conformance.cli.common import (
     data_option,
     format_option,
@@ -25,14 +23,17 @@ from rnn_conformance.cli.common import (
     selected_cases,
     tier_option,
 )
-from rnn_conformance.diagnosis import explanations
+from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
-from rnn_conformance.known import is_unexpected
-from rnn_conformance.precision_classes import Spread, spread
-from rnn_conformance.provocation import causes
-from rnn_conformance.registry import installed, resolve
-from rnn_conformance.results import Results
-from rnn_conformance.running.session import AdapterRef
+from rnn_conformance.explaining.diagnosis import explanations
+from rnn_conformance.explaining.explain import explain
+from rnn_conformance.explaining.provocation import causes
+from rnn_conformance.judging.differences import is_unexpected
+from rnn_conformance.judging.precision_classes import Spread, spread
+from rnn_conformance.results.database import Results, Run
+from rnn_conformance.running import runner
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
 
 
@@ -67,6 +68,11 @@ class _Display(runner.Progress):
     def adapter_failed(self, ref: AdapterRef, reason: str) -> None:
         self._console.print(reason, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
+    def explaining(self, run: Run) -> Callable[[int], None]:
+        """What is told of the discrepancies of a run that have been explained."""
+        task = self.bars.add_task(f"{run.label}: explaining", total=None, visible=False)
+        return lambda count: self.bars.update(task, advance=count, visible=True)
+
     def records(self, ref: AdapterRef, count: int) -> None:
         self.bars.advance(self._tasks[ref.name], count)
         self._left[ref.name] -= count
@@ -94,7 +100,8 @@ def _summary(
                 "selected": run.selected,
                 "verdicts": results.counts(run),
                 "largest_z": results.largest_z(run),
-                "elements": results.elements(run),
+                "elements": sum(r["elements"] for r in records),
+                "spent": {name: round(seconds, 3) for name, seconds in run.spent.items()},
                 "precision": _precision(spread(records, cases)),
                 "unexpected": len(unexpected),
                 "explanations": [
@@ -223,13 +230,16 @@ def command(
         resume=resume,
         memory=int(memory * 2**30),
     )
+    by_id = {c.id: c for c in cases}
     with Results(out, create=True) as results:
         display = _Display()
         with display.bars:
             outcome = runner.execute(refs, options, results, display)
+            for run in outcome.runs:
+                explain(results, run, by_id, options.data, options.workers, display.explaining(run))
         if not outcome.runs:
             return Exit.UNAVAILABLE  # the reasons have been shown
-        entries, bad = _summary(results, outcome, {c.id: c for c in cases})
+        entries, bad = _summary(results, outcome, by_id)
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
     if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):
@@ -263,6 +273,9 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
     columns = ["adapter", "framework", "dtype", "cases", "verdicts", "largest z of a pass", "unexpected"]
     print_table("Results", columns, rows)
     for entry in entries:
+        if total := sum(entry["spent"].values()):
+            shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in entry["spent"].items())
+            click.echo(f"{entry['adapter']} {entry['dtype']}: {total:.0f} s of processes: {shares}")
         for example in entry["examples"]:
             click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
         for text in (entry["precision"] or {"classes": ()})["classes"]:

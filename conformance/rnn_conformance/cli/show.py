@@ -15,7 +15,7 @@ from rnn_fixtures.store import Arrays, Store
 
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.errors import ConfigurationError
-from rnn_conformance.verdict import number
+from rnn_conformance.judging.verdict import number
 
 
 def find(store: Store, case_id: str) -> Case:

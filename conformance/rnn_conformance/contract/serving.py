@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from rnn_fixtures.domain import Size
 
-from rnn_conformance.adapters.base import Adapter, LayerSpec, Model, Unsupported, is_refusal
-from rnn_conformance.contract.lengths import LengthsModel
+from rnn_conformance.contract.adapter import Adapter, LayerSpec, Model, Size, Unsupported, is_refusal
+from rnn_conformance.contract.lengths_model import LengthsModel
 from rnn_conformance.contract.tensors import decode, encode
 
 VERSION = 1
@@ -60,7 +59,7 @@ def load(target: str, folder: str) -> Adapter:
     except Exception as error:
         raise NotStarted(f"{type(error).__name__}: {error}") from error
     if not isinstance(instance, Adapter):
-        raise NotStarted(f"{target} is not a subclass of rnn_conformance.adapters.base.Adapter")
+        raise NotStarted(f"{target} is not a subclass of rnn_conformance.contract.adapter.Adapter")
     return instance
 
 
@@ -140,7 +139,6 @@ class Server:
         arrays = {name: encode(np.ascontiguousarray(array)) for name, array in made.arrays.items()}
         return {
             "script": {
-                "template": made.template,
                 "values": dict(made.values),
                 "arrays": arrays,
                 "gradients": made.gradients,

@@ -1,4 +1,4 @@
-"""An adapter and its models on this side of the pipe: what `rnn_conformance.bench.Bench` and the families work with."""
+"""An adapter and its models on this side of the pipe: what `rnn_conformance.judging.bench.Bench` and the families work with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from rnn_conformance.adapters.base import (
+from rnn_conformance.contract.adapter import (
     Adapter,
     Description,
     Gradients,
@@ -19,29 +19,18 @@ from rnn_conformance.adapters.base import (
     Unsupported,
     mark_refusal,
 )
-from rnn_conformance.composition import Carrying
 from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.contract.tensors import TensorError, decode, encode
-from rnn_conformance.errors import AdapterUnavailable
-from rnn_conformance.running import capabilities
-from rnn_conformance.running.session import Ended, Session, clean
+from rnn_conformance.errors import AdapterFault, AdapterUnavailable, Ended, Refusal
+from rnn_conformance.running import expressible
+from rnn_conformance.running.composed import Composed
+from rnn_conformance.running.composition import Carrying
+from rnn_conformance.running.session import Session, clean
 
 T = TypeVar("T")
 
 # Requests that capabilities name.
 NAMED = ("gradients", "fit", "predict")
-
-
-class Refusal(Exception):
-    """What the framework raised within its own call; ``text`` is all that it said."""
-
-    def __init__(self, error: Mapping[str, Any]) -> None:
-        super().__init__(_described(error))
-        self.text = clean(error.get("text", ""))
-
-
-class AdapterFault(Exception):
-    """The adapter broke its contract: an error of its own, or an answer that is none; the message says how."""
 
 
 class RemoteAdapter(Adapter):
@@ -105,15 +94,13 @@ class RemoteAdapter(Adapter):
         return self.description
 
     def build(self, spec: LayerSpec) -> Model:
-        from rnn_conformance.running import lengths  # which needs this module
-
-        composed = self._level == "lengths"
+        is_composed = self._level == "lengths"
         if self._can is not None:
-            capabilities.check(self._can, spec, composed=composed)
-        if composed and spec.arguments.get("stateful"):
+            expressible.check(self._can, spec, composed=is_composed)
+        if is_composed and spec.arguments.get("stateful"):
             return Carrying(self.build, spec)
         model = RemoteModel(self.session, spec, self._can)
-        made = lengths.Composed(model, spec, self._layout, self._can) if self._can and composed else model
+        made = Composed(model, spec, self._layout, self._can) if self._can and is_composed else model
         model.request("build", spec=spec_message(spec))
         model.built()
         return made
@@ -125,7 +112,7 @@ class RemoteAdapter(Adapter):
         if found is None:
             return None
         arrays = {name: decode(tensor) for name, tensor in found["arrays"].items()}
-        return Script(found["template"], found["values"], arrays, found["gradients"])
+        return Script(found["values"], arrays, found["gradients"])
 
 
 def spec_message(spec: LayerSpec) -> dict[str, Any]:
@@ -177,7 +164,7 @@ class RemoteModel(Model):
         Unsupported, Refusal, AdapterFault, Ended
         """
         if self._can is not None and do in NAMED:
-            capabilities.demand(self._can, do)
+            expressible.demand(self._can, do)
         if self._start is not None and not self.is_there:
             raise Ended("crash", "the process died after its last answer")
         answer = self._session.ask(do, **content)
@@ -189,7 +176,7 @@ class RemoteModel(Model):
         if isinstance(no := answer.get("unsupported"), Mapping):
             raise Unsupported(clean(no.get("reason", ""), 400), clean(no.get("clause", ""), 40))
         if isinstance(error := answer.get("refused"), Mapping):
-            raise mark_refusal(Refusal(error))
+            raise mark_refusal(Refusal(_described(error), clean(error.get("text", ""))))
         if isinstance(error := answer.get("error"), Mapping):
             raise AdapterFault(f"the adapter itself raised, not the framework: {_described(error)}")
         raise AdapterFault(

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
+from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Ended, Stopped
+from rnn_conformance.running.adapter_ref import AdapterRef
 
 START_LIMIT = 300.0
 STOP_LIMIT = 2.0
@@ -36,32 +37,6 @@ TEXT = 4_000
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 # Runs a program that dies with its parent, whatever it does.
 _LAUNCH = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
-
-
-@dataclass(frozen=True)
-class AdapterRef:
-    """An adapter by the name that the user gave and what it stands for (``module:Class``, ``path.py:Class``, ``cmd:PROGRAM``)."""
-
-    name: str
-    target: str
-
-
-class Ended(Exception):
-    """The process gave no answer.
-
-    Attributes
-    ----------
-    verdict : str
-        ``timeout``, ``crash``, or ``protocol`` where what came back was no answer.
-    """
-
-    def __init__(self, verdict: str, message: str) -> None:
-        super().__init__(message)
-        self.verdict, self.message = verdict, message
-
-
-class Stopped(Exception):
-    """The run was interrupted while the process was at work."""
 
 
 def clean(text: Any, limit: int = TEXT) -> str:
@@ -108,6 +83,7 @@ class Session:
     adopts: bool = False
     starts: int = 0
     seconds: float = 0.0  # of the implementation's own, since somebody set it to zero
+    waited: float = 0.0  # for answers, in all
 
     _process: subprocess.Popen[bytes] | None = None
     _requests: int = -1
@@ -143,6 +119,7 @@ class Session:
         """
         if not self.is_alive:
             self._start()
+        asked = time.monotonic()
         self._number += 1
         line = json.dumps({"id": self._number, "do": do, **fields}, allow_nan=False).encode("ascii") + b"\n"
         deadline = time.monotonic() + (self.limits.seconds if limit is None else limit)
@@ -152,6 +129,8 @@ class Session:
         except BaseException:
             self.close()  # whatever it was, this process is not to be trusted with the next request
             raise
+        finally:
+            self.waited += time.monotonic() - asked
         self.seconds += float(answer.get("seconds", 0.0))
         return answer
 

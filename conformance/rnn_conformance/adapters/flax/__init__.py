@@ -1,0 +1,1 @@
+"""Flax NNX on JAX."""

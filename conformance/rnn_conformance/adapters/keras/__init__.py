@@ -1,0 +1,1 @@
+"""Keras 3, and what both generations of Keras share."""

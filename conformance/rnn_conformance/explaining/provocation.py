@@ -1,0 +1,196 @@
+"""Which levels of arguments a discrepancy takes: what the cases that show it share, and no case that passes has.
+
+Core holds every combination of three levels, so that what two or three levels provoke together is told apart from what they do alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rnn_fixtures.case import Case
+from rnn_fixtures.domain import spell
+
+from rnn_conformance.judging.verdict import FAULTY
+
+# Of the cases with a combination, those that may pass all the same: a difference may be too small to show.
+MAY_PASS = 0.02
+# Fewer cases, or fewer than the combination has terms, would fit some combination by chance.
+FEWEST = 2
+MOST = 4
+
+
+@dataclass(frozen=True)
+class Provocation:
+    """A combination of levels, how many cases of a discrepancy have it, and how many cases have it and pass."""
+
+    terms: tuple[str, ...]
+    failing: int
+    passing: int
+
+    def __str__(self) -> str:
+        share = f"{self.failing} of {self.failing + self.passing} such cases"
+        return f"{', '.join(self.terms) or 'any arguments'} ({share})"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Discrepancies of one run that seem to have one cause, and what it takes.
+
+    Attributes
+    ----------
+    name : str
+        Id of the declared difference, or else the variant that the results agree with, or else the verdict.
+    cases : tuple of str
+    """
+
+    name: str
+    known: bool
+    cases: tuple[str, ...]
+    takes: tuple[Provocation, ...]
+
+    @property
+    def taken(self) -> str:
+        """What it takes, in words."""
+        found = "; ".join(str(p) for p in self.takes)
+        return f"takes {found}" if found else "no combination of arguments tells it from cases that pass"
+
+
+def cause_of(record: Mapping[str, Any]) -> str:
+    """The `Cause.name` of a record."""
+    found: str = record["known"] or (record["agrees_with"] or [record["verdict"]])[0]
+    return found
+
+
+def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Cause]:
+    """The causes behind discrepancies and failures among a run's records, those with most cases first."""
+    failing: dict[tuple[str, bool], list[Case]] = {}
+    passing = []
+    for record in records:
+        case = cases.get(record["case"])
+        if case is None:
+            continue
+        if record["verdict"] == "pass":
+            passing.append(case)
+        elif record["verdict"] in FAULTY:
+            failing.setdefault((cause_of(record), record["known"] is not None), []).append(case)
+    return [
+        Cause(name, known, tuple(c.id for c in found), tuple(provocations(found, passing)))
+        for (name, known), found in sorted(failing.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = MOST) -> list[Provocation]:
+    """Smallest combinations that the failing cases have and the passing ones lack; those that explain most cases first.
+
+    Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases, or where too
+    few are left to tell.
+    """
+    table = _Table([*failing, *passing])
+    left = bad = (1 << len(failing)) - 1
+    found: list[Provocation] = []
+    while left and len(found) < most:
+        terms = _best(table, bad, left)
+        if terms is None:
+            break
+        matching = table.matching(terms)
+        shown = matching & bad
+        found.append(
+            Provocation(table.spelled(terms, shown), shown.bit_count(), (matching & ~bad).bit_count())
+        )
+        left &= ~matching
+    return found
+
+
+class _Table:
+    """Cases by terms: a level that a case has, or one of several levels that it does not have.
+
+    A set of cases is an integer, with one bit for each: hundreds of thousands of them are intersected and counted.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        rows = [{"layer": case.layer, **case.arguments} for case in cases]
+        levels: dict[str, set[str]] = {}
+        for row in rows:
+            for name, level in row.items():
+                levels.setdefault(name, set()).add(spell(level))
+        self._terms: list[tuple[str, str, bool]] = []
+        self.having: list[int] = []
+        self._all = (1 << len(rows)) - 1
+        for name, found in levels.items():
+            own = np.array([spell(row[name]) if name in row else "" for row in rows])
+            for level in sorted(found):
+                self._terms.append((name, level, True))
+                self.having.append(_bits(own == level))
+                if len(found) > 2:
+                    self._terms.append((name, level, False))
+                    self.having.append(_bits((own != level) & (own != "")))
+
+    def matching(self, terms: Sequence[int]) -> int:
+        """Which cases have all the terms."""
+        found = self._all
+        for k in terms:
+            found &= self.having[k]
+        return found
+
+    def shared(self, cases: int) -> list[int]:
+        """The terms that all of these cases have."""
+        return [k for k, having in enumerate(self.having) if having & cases == cases]
+
+    def droppable_first(self, terms: Sequence[int]) -> list[int]:
+        """In the order in which one would rather do without: what a case lacks, what is off, what is on."""
+
+        def weight(k: int) -> tuple[int, int]:
+            name, level, has = self._terms[k]
+            return (2 if not has else 1 if level in ("false", "none") or name == "size" else 0, k)
+
+        return sorted(terms, key=weight, reverse=True)
+
+    def spelled(self, terms: Sequence[int], shown: int) -> tuple[str, ...]:
+        """Terms as the ids of cases write them; what an argument is not, by what it is in the cases shown, where that is shorter."""
+        lacked: dict[str, list[str]] = {}
+        texts = []
+        for k in sorted(terms):
+            name, level, has = self._terms[k]
+            if not has:
+                lacked.setdefault(name, []).append(level)
+            elif level in ("true", "false"):
+                texts.append(name if level == "true" else f"not {name}")
+            else:
+                texts.append(f"{name}={level}")
+        for name, levels in lacked.items():
+            own = [
+                level
+                for k, (other, level, has) in enumerate(self._terms)
+                if other == name and has and self.having[k] & shown
+            ]
+            short = len(own) < len(levels)
+            texts.append(f"{name}={'|'.join(own)}" if short else f"{name} not {'|'.join(levels)}")
+        return tuple(texts)
+
+
+def _bits(chosen: np.ndarray) -> int:
+    """Booleans [n] as the bits of an integer, the first the lowest."""
+    return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
+
+
+def _best(table: _Table, bad: int, left: int) -> list[int] | None:
+    """The shortest combination that tells most of the cases left from those that pass."""
+
+    def tells(terms: Sequence[int]) -> bool:
+        matching = table.matching(terms)
+        return (matching & ~bad).bit_count() <= MAY_PASS * (matching & bad).bit_count()
+
+    candidates = dict.fromkeys([left, *(left & having for having in table.having)])  # each set once
+    for candidate in sorted(filter(None, candidates), key=lambda c: -c.bit_count()):
+        terms = table.shared(candidate)
+        if tells(terms):
+            for term in table.droppable_first(terms):
+                fewer = [k for k in terms if k != term]
+                if tells(fewer):
+                    terms = fewer
+            if (table.matching(terms) & bad).bit_count() >= max(FEWEST, len(terms)):
+                return terms
+    return None

@@ -1,0 +1,113 @@
+"""The causes of discrepancies in results, one group each, and whether the scripts written for them show what they should."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnn_fixtures.case import Case
+
+from rnn_conformance.explaining.provocation import cause_of
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.results.reading import Subject
+
+SCRIPT_SECONDS = 180.0
+# Where `rnn-conformance repro --results DIR` puts its scripts, in DIR.
+REPROS = "repros"
+# In the names of those for discrepancies that nobody declared.
+NEW = "new"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Discrepancies of one run that seem to have one cause.
+
+    Attributes
+    ----------
+    cause : str
+        Their `cause_of`.
+    case : Case
+        The smallest of them.
+    """
+
+    view: Subject
+    cause: str
+    known: str | None
+    case: Case
+    verdict: str
+    count: int
+
+    @property
+    def file(self) -> str:
+        """Name of the script's file."""
+        run = self.view.run
+        text = (
+            f"{run.adapter}-{self.known}" if self.known else f"{run.adapter}-{NEW}-{self.cause}-{run.dtype}"
+        )
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", text) + ".py"
+
+
+def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:
+    """The discrepancies and failures of runs, one group per cause; a declared cause once for all dtypes."""
+    found: dict[tuple[str, ...], list[tuple[Subject, dict[str, object]]]] = {}
+    for view in views:
+        for record in view.records:
+            if record["verdict"] in FAULTY and record["case"] in cases:
+                cause = cause_of(record)
+                dtype = "" if record["known"] else view.run.dtype
+                found.setdefault((view.run.adapter, cause, dtype), []).append((view, record))
+
+    def effort(entry: tuple[Subject, dict[str, object]]) -> tuple[int, int, str]:
+        view, record = entry
+        size = cases[str(record["case"])].size
+        return (
+            int(view.run.dtype != "float32"),
+            size.B * size.T * size.U * (size.F + size.U),
+            str(record["case"]),
+        )
+
+    result = []
+    for (_, cause, _), entries in found.items():
+        view, record = min(entries, key=effort)
+        declared = record["known"]
+        result.append(
+            Group(
+                view,
+                cause,
+                str(declared) if declared else None,
+                cases[str(record["case"])],
+                str(record["verdict"]),
+                len(entries),
+            )
+        )
+    return result
+
+
+def shows(path: Path) -> tuple[bool, str]:
+    """Whether a script ends with another status than 0, and the end of what it printed."""
+    environment = dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True, f"no end within {SCRIPT_SECONDS:g} s"
+    return done.returncode != 0, (done.stdout + done.stderr)[-600:]
+
+
+def check(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, bool, str]]:
+    """Run scripts, some at a time; whether each still shows its discrepancy."""
+    with ThreadPoolExecutor(max_workers=workers) as executor:
+        for path, (shown, output) in zip(paths, executor.map(shows, paths), strict=True):
+            yield path, shown, output

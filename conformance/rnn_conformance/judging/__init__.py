@@ -1,0 +1,1 @@
+"""From what comes back to a verdict."""

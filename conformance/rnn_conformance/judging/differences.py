@@ -1,0 +1,102 @@
+"""Known differences: declared in ``known.toml`` in the folder of an adapter's module, never in code.
+
+An entry names cases by a selection, the verdict to expect, the versions concerned, the clause, the reason and a link. A
+discrepancy that an entry foretells is ``known``; a case that an entry foretells and that passes is ``stale``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from rnn_fixtures.case import Case
+
+from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.results.record import Record
+from rnn_conformance.selection import compile_selection
+
+FILE, REPROS = "known.toml", "repros"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One declared difference.
+
+    ``versions`` is a PEP 440 specifier of the framework's version; ``may_pass`` selects those cases in which the
+    difference may be too small for a verdict, as in bfloat16: passing there is not stale.
+    """
+
+    id: str
+    select: str
+    verdict: str
+    clause: str
+    reason: str
+    versions: str = ""
+    may_pass: str = ""
+    link: str = ""
+
+    def applies(self, case: Case, dtype: str) -> bool:
+        return compile_selection(self.select)(case, dtype)
+
+
+def load(folder: Path | None, version: str) -> list[Known]:
+    """The declarations in an adapter's folder that hold at a framework version; none where there is no file.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file is none.
+    """
+    path = None if folder is None else folder / FILE
+    if path is None or not path.is_file():
+        return []
+    try:
+        entries = [Known(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["known"]]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{path} does not declare differences ([[known]] with id, select, verdict, clause, reason): {error}"
+        ) from error
+    try:
+        found = Version(version)
+    except InvalidVersion:
+        return entries
+    return [e for e in entries if SpecifierSet(e.versions).contains(found, prereleases=True)]
+
+
+def expected(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> Known | None:
+    """The declaration that foretells a record's verdict."""
+    return next((e for e in declared if e.verdict == record.verdict and e.applies(case, dtype)), None)
+
+
+def apply(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> None:
+    """Mark a record as known or stale."""
+    foretold = expected(record, case, dtype, declared)
+    if foretold is not None:
+        record.known, record.clause = foretold.id, foretold.clause
+    if record.verdict != "pass":
+        return
+    for entry in declared:
+        may_pass = entry.may_pass and compile_selection(entry.may_pass)(case, dtype)
+        if entry.applies(case, dtype) and not may_pass:
+            record.known, record.clause = entry.id, entry.clause
+            record.verdict = "stale"
+            record.message = f"declared known difference {entry.id!r} did not occur"
+            return
+
+
+def is_unexpected(verdict: str, known: str | None) -> bool:
+    """Whether a result makes a run fail: a discrepancy or failure that nobody declared, or a stale one."""
+    return verdict == "stale" or (verdict in FAULTY and known is None)
+
+
+def kept_script(folder: Path | None, known: str | None) -> str:
+    """The stand-alone script that is kept with a declared difference; empty where there is none."""
+    if folder is None:
+        return ""
+    kept = {path.stem: path for path in (folder / REPROS).glob("*.py")}  # names come from results, too
+    return kept[known].read_text("utf-8") if known in kept else ""

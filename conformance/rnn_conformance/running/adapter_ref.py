@@ -1,0 +1,38 @@
+"""An adapter by name, and where its files are; nothing of it is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class AdapterRef:
+    """An adapter by the name that the user gave and what it stands for (``module:Class``, ``path.py:Class``, ``cmd:PROGRAM``)."""
+
+    name: str
+    target: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its module: there are its declared differences (``known.toml``), the scripts kept with them (``repros/``) and the template
+        for others (``script.py.j2``); None for a program."""
+        where, _, attribute = self.target.rpartition(":")
+        if self.target.startswith("cmd:") or not attribute:
+            return None
+        if where.endswith(".py"):
+            return Path(where).resolve().parent
+        top, *inner = where.split(".")
+        try:
+            found = find_spec(top)  # of a top-level name: imports nothing
+        except (ImportError, ValueError):
+            return None
+        if found is None:
+            return None
+        if found.submodule_search_locations is None:
+            return None if found.origin is None else Path(found.origin).parent
+        candidates = [Path(root).joinpath(*inner) for root in found.submodule_search_locations]
+        return next(
+            (p if p.is_dir() else p.parent for p in candidates if p.is_dir() or p.parent.is_dir()), None
+        )

@@ -1,0 +1,115 @@
+"""From what an adapter says that it can do to what is ``unsupported``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnn_fixtures.domain import domain, spell
+
+from rnn_conformance.contract.adapter import KERAS_ONLY, LayerSpec, Unsupported, require
+from rnn_conformance.contract.capabilities import ANY, Capabilities
+
+# What the suite does itself for layers that know lengths and states alone.
+COMPOSED = ("return_sequences", "return_state", "go_backwards", "time_major")
+
+
+def check(can: Capabilities, spec: LayerSpec, *, composed: bool) -> None:
+    """Raise `Unsupported` where a spec asks for more than the capabilities name.
+
+    Parameters
+    ----------
+    composed : bool
+        Whether the suite does what layers of lengths and states do not have.
+    """
+    require(spec.layer in can.layers, f"the adapter has no {spec.layer}", _clause("", spec.layer))
+    for name, value in spec.arguments.items():
+        if name == "units" or (composed and name in COMPOSED):
+            continue
+        if composed and name == "zero_output_for_mask" and "lengths" in can.calls:
+            continue
+        if composed and name == "stateful" and "initial_state" in can.calls:
+            continue
+        supported = can.arguments.get(name, [_default(name)])
+        if supported != ANY and not any(_same(value, one) for one in supported):
+            reason, clause = _why(can, f"{name}={_spelled(value)}", name)
+            raise Unsupported(reason, clause)
+    _calls(can, spec, composed)
+    _network(can, spec)
+
+
+def _calls(can: Capabilities, spec: LayerSpec, composed: bool) -> None:
+    asked = {
+        "lengths" if composed else "mask": spec.has_mask,
+        "initial_state": spec.has_initial_state,
+        "declared": any(name != "Input" for name in spec.declared),
+        "static_shapes": "Input" in spec.declared,
+        "positional": bool(spec.positional),
+        "initial_weights": spec.seed is not None,
+    }
+    for name, needed in asked.items():
+        if needed:
+            demand(can, name)
+
+
+def demand(can: Capabilities, call: str) -> None:
+    """Raise `Unsupported` unless the capabilities name something of `CALLS`."""
+    if call not in can.calls:
+        raise Unsupported(*_why(can, call, call))
+
+
+def _network(can: Capabilities, spec: LayerSpec) -> None:
+    require(spec.num_layers <= can.num_layers, f"stacks have {can.num_layers} layers at most", "NET-1")
+    if spec.bidirectional:
+        require(can.bidirectional, "layers have one direction", "NET-2")
+        require(spec.merge_mode in can.merge_modes, f"there is no merge_mode {spec.merge_mode}", "NET-3")
+
+
+def _default(name: str) -> Any:
+    argument = domain().arguments.get(name)
+    if argument is None:
+        return None
+    return domain().value(name, argument.default)
+
+
+def _same(value: Any, supported: Any) -> bool:
+    """JSON's equality: True is not 1, but None, False and 0.0 all leave an argument away that has no default of its own."""
+    if supported is None:
+        return value is None or value is False or value == "none" or (type(value) is float and value == 0)
+    return bool(value == supported) and (type(value) is bool) == (type(supported) is bool)
+
+
+def _spelled(value: Any) -> str:
+    return spell(value) if isinstance(value, (str, bool, int, float)) else type(value).__name__
+
+
+def _why(can: Capabilities, *names: str) -> tuple[str, str]:
+    """The adapter's own reason, or the plain one."""
+    for name in names:
+        if name in can.reasons:
+            return can.reasons[name]
+    return f"the adapter does not name {names[0]} among its capabilities", _clause(names[-1])
+
+
+CLAUSES = {
+    "lengths": "MASK-7",
+    "mask": "MASK-1",
+    "initial_state": "STATE-2",
+    "declared": "SHAPE-2",
+    "static_shapes": "SHAPE-9",
+    "positional": "ERR-3",
+    "initial_weights": "INIT-1",
+    "training": "DROP-1",
+    "gradients": "GRAD-1",
+    "fit": "FIT-1",
+    "predict": "FIT-5",
+}
+
+
+def _clause(name: str, layer: str = "") -> str:
+    if layer:
+        return domain().layers[layer][0]
+    if name in CLAUSES:
+        return CLAUSES[name]
+    argument = domain().arguments.get(name)
+    clauses = argument.all_clauses if argument is not None else ()
+    return KERAS_ONLY.get(name) or (clauses[0] if clauses else "ERR-3")

@@ -1,0 +1,206 @@
+"""Cases on one adapter: one record each, whatever comes of it.
+
+`run_batch` is a plain function of picklable arguments for a process of its own, so that any ``concurrent.futures.Executor`` can run it. The adapter is in
+yet another process (`rnn_conformance.running.session`): this one holds what is expected.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+from rnn_fixtures.case import Case
+from rnn_fixtures.store import Store
+
+from rnn_conformance.contract.adapter import Description, Unsupported
+from rnn_conformance.errors import AdapterFault, Ended, Refusal, Stopped
+from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging.families import PROCEDURES
+from rnn_conformance.judging.families.outcome import Outcome, describe_error
+from rnn_conformance.judging.verdict import DISCREPANCIES
+from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.remote import RemoteAdapter
+from rnn_conformance.running.session import Limits, Session, die_with_parent
+
+# After so many seconds a batch hands over what it has: what is recorded survives whatever comes.
+SLICE = 4.0
+
+_stop: Any = None
+_limits = Limits()
+
+
+def start(stop: Any, limits: Limits) -> None:
+    """Prepare a fresh process: it ends when its parent does, and the adapter's with it; Ctrl-C is for the parent to see."""
+    global _stop, _limits
+    _stop, _limits = stop, limits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    die_with_parent()
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    _end_sessions()
+    os._exit(1)
+
+
+def _end_sessions() -> None:
+    for session in _sessions:
+        session.close()
+
+
+_sessions: list[Session] = []
+atexit.register(_end_sessions)
+
+
+@cache
+def adapter(ref: AdapterRef) -> RemoteAdapter:
+    """The adapter, in a process that lives until the end or until it fails to answer.
+
+    Raises
+    ------
+    AdapterUnavailable
+        When it cannot start; the message says what to install.
+    """
+    stopped = (lambda: False) if _stop is None else _stop.is_set
+    # A process that runs batches has no other children.
+    session = Session(ref, _limits, stopped, adopts=_stop is not None)
+    _sessions.append(session)
+    return RemoteAdapter(session)
+
+
+def describe(ref: AdapterRef) -> Description:
+    """The adapter's description of itself."""
+    return adapter(ref).describe()
+
+
+@cache
+def _store(data: Path) -> Store:
+    return Store(data, check=False)  # the parent process has checked the digests
+
+
+def run_case(bench: Bench, case: Case) -> Record:
+    """One case on one adapter: the record of whatever comes of it, with what was returned where that can be explained."""
+    session = bench.adapter.session if isinstance(bench.adapter, RemoteAdapter) else None
+    started = time.perf_counter()
+    if session is None:
+        record, outcome = _tried(bench, case)
+        record.seconds = time.perf_counter() - started
+    else:
+        record, outcome = _apart(bench, session, case)
+    if outcome is not None and record.verdict in DISCREPANCIES:
+        record.keep(outcome.arrays)
+    return record
+
+
+def _apart(bench: Bench, session: Session, case: Case) -> tuple[Record, Outcome | None]:
+    """A case in the adapter's process. Where that ends, and has served other cases before, the case is tried again in a fresh one: an earlier
+    one may have left something behind."""
+    session.seconds = 0.0
+    served = session.is_alive and bench.served > 0
+    bench.served += 1
+    try:
+        try:
+            record, outcome = _tried(bench, case)
+        except Ended:
+            bench.forget()
+            bench.served = 1
+            if not served:
+                raise
+            record, outcome = _tried(bench, case)
+            note = "the process that had served other cases died, or did not answer; this is what a fresh one did"
+            record.message = f"{record.message}; {note}" if record.message else note
+    except Ended as ended:
+        bench.forget()
+        bench.served = 0
+        record, outcome = Record.failure(case, ended.verdict, ended.message), None
+    record.seconds = session.seconds
+    return record, outcome
+
+
+def _tried(bench: Bench, case: Case) -> tuple[Record, Outcome | None]:
+    procedure = PROCEDURES[case.family]
+    try:
+        outcome = procedure(case, bench)
+        record = Record.of(case, outcome.verdict, mode=outcome.mode, path=outcome.path)
+        if outcome.verdict.verdict == "value" and outcome.arrays:
+            again = procedure(case, bench)
+            if any(a.tobytes() != b.tobytes() for a, b in zip(outcome.arrays, again.arrays, strict=True)):
+                record.verdict = "nondeterministic"
+                record.message = f"two identical runs differ; the first: {record.message}"
+        return record, outcome
+    except Unsupported as reason:
+        return Record.failure(case, "unsupported", reason.reason, clause=reason.clause), None
+    except (Ended, Stopped):
+        raise
+    except AdapterFault as error:
+        bench.forget()
+        return Record.failure(case, "protocol", str(error)), None
+    except Exception as error:
+        bench.forget()
+        if isinstance(bench.adapter, RemoteAdapter) and not isinstance(error, Refusal):
+            # What came back fits the messages, but nothing can be made of it.
+            place = "".join(traceback.format_tb(error.__traceback__)[-1:]).strip().replace("\n", " ")
+            text = f"what the adapter returned cannot be judged: {type(error).__name__}: {error} ({place})"
+            return Record.failure(case, "protocol", text[:1000]), None
+        return Record.failure(case, "refused", describe_error(error)), None
+
+
+@dataclass
+class Batch:
+    """What came of some cases.
+
+    Attributes
+    ----------
+    rest : list of Case
+        Those that were not run.
+    spent : mapping
+        Seconds: of starting, of the framework's own, of moving messages, of judging.
+    """
+
+    records: list[Record]
+    rest: list[Case]
+    spent: dict[str, float]
+
+
+def run_batch(ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path) -> Batch:
+    """Run cases in order for some seconds; every case that ran has a record."""
+    asked = time.monotonic()
+    session = adapter(ref).session
+    bench = Bench(adapter(ref), _store(data), dtype, device)
+    bench.served = int(session.is_alive)
+    started, waited = time.monotonic(), session.waited
+    records: list[Record] = []
+    rest: list[Case] = []
+    for number, case in enumerate(cases):
+        if (records and time.monotonic() > started + SLICE) or (_stop is not None and _stop.is_set()):
+            rest = list(cases[number:])
+            break
+        try:
+            records.append(run_case(bench, case))
+        except Stopped:
+            rest = list(cases[number:])
+            break
+    waited, own = session.waited - waited, sum(record.seconds for record in records)
+    spent = {
+        "starting": started - asked,
+        "framework": own,
+        "messages": waited - own,
+        "judging": time.monotonic() - started - waited,
+    }
+    return Batch(records, rest, spent)

@@ -1,0 +1,1 @@
+"""Discrepancies beyond the golden data."""
