@@ -129,6 +129,16 @@ def to_flax(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[s
     return result
 
 
+def network_to_flax(network: Network, weights: Weights) -> dict[str, np.ndarray]:
+    """The cells' parameters; of several cells their names begin with the place of each (MAP-FLAX-1 to MAP-FLAX-4)."""
+    config, places = network.config, list(network.places)
+    result: dict[str, np.ndarray] = {}
+    for place in places:
+        own = to_flax(config.layer, weights_at(weights, place), reset_after=config.reset_after)
+        result |= {f"{place}{name}" if len(places) > 1 else name: array for name, array in own.items()}
+    return result
+
+
 def from_flax(layer: str, parameters: Weights) -> dict[str, np.ndarray]:
     """Keras weights from the NNX cells' parameters (MAP-FLAX-1, MAP-FLAX-2)."""
     if layer == "LSTM":

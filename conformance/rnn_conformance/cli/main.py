@@ -13,6 +13,7 @@ from rnn_conformance.errors import Exit, SuiteError
 # Command to the line that --help shows; the module rnn_conformance.cli.<command> holds `command`.
 COMMANDS = {
     "doctor": "What is installed here, and why an adapter cannot run.",
+    "adapters": "List the adapters that are declared, for tox, CI and nightly jobs.",
     "run": "Run cases through adapters.",
     "cases": "List cases.",
     "show": "Print one case whole.",

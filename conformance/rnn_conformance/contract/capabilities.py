@@ -19,6 +19,10 @@ CALLS = (
     "static_shapes",
     "declared",
     "positional",
+    # Of layers of lengths: outputs beyond the lengths are zeros by the framework's own doing.
+    "padding",
+    # Of layers of lengths: what must be refused (inputs of another rank, another number of states) is handed over as it is.
+    "malformed",
 )
 ANY = "*"
 
@@ -40,8 +44,12 @@ class Capabilities:
     bidirectional : bool
     merge_modes : sequence
         Of two directions (NET-3); None among them stands for two outputs.
+    with_lengths : sequence of str
+        Of ``time_major`` and ``go_backwards``, named among the arguments of a layer of lengths, those that the layer does itself for rows of
+        lengths too. Without lengths it does all that it names.
     reasons : mapping
-        Argument, value as "name=value", or call to (reason, clause): why something is not supported.
+        Argument, value as "name=value", or call to (reason, clause): why something is not supported. "" stands for all other arguments; "{name}" and
+        "{value}" in a reason are the argument's.
     """
 
     layers: Sequence[str] = ("LSTM", "GRU")
@@ -50,6 +58,7 @@ class Capabilities:
     num_layers: int = 1
     bidirectional: bool = False
     merge_modes: Sequence[str | None] = ("concat",)
+    with_lengths: Sequence[str] = ()
     reasons: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +70,7 @@ class Capabilities:
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "merge_modes": list(self.merge_modes),
+            "with_lengths": list(self.with_lengths),
             "reasons": {name: list(why) for name, why in self.reasons.items()},
         }
 
@@ -81,7 +91,11 @@ class Capabilities:
         for unknown in set(message) - set(vars(plain)):
             raise ValueError(f"capabilities has no field {unknown!r}")
         found = vars(plain) | dict(message)
-        for name, allowed in (("layers", ("LSTM", "GRU")), ("calls", CALLS)):
+        for name, allowed in (
+            ("layers", ("LSTM", "GRU")),
+            ("calls", CALLS),
+            ("with_lengths", ("time_major", "go_backwards")),
+        ):
             listed = isinstance(found[name], (list, tuple))
             if not listed or not all(isinstance(one, str) and one in allowed for one in found[name]):
                 raise wrong(name)

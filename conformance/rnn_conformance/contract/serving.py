@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnn_conformance.contract.adapter import Adapter, LayerSpec, Model, Size, Unsupported, is_refusal
-from rnn_conformance.contract.lengths_model import LengthsModel
+from rnn_conformance.contract.lengths_model import LengthsModel, Lesson
 from rnn_conformance.contract.tensors import decode, encode
 
 VERSION = 1
@@ -109,13 +109,12 @@ class Server:
                 return self._script(request)
         if self._model is None:
             raise ContractError("no layer has been built")
-        if isinstance(self._model, LengthsModel):
-            found = (
-                _run(self._model, request) if request["do"] == "run" else _set_weights(self._model, request)
-            )
-            return found | {"path": self._model.path}
-        operation: Callable[[Model, Mapping[str, Any]], dict[str, Any]] = OPERATIONS[request["do"]]
-        return operation(self._model, request) | {"mode": self._model.mode, "path": self._model.path}
+        table: Mapping[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]]
+        table = LENGTHS_OPERATIONS if isinstance(self._model, LengthsModel) else OPERATIONS
+        if request["do"] not in table:
+            raise ContractError(f"a model of this level is not asked to {request['do']}")
+        found = table[request["do"]](self._model, request)
+        return found | {"mode": self._model.mode, "path": self._model.path}
 
     def _describe(self) -> dict[str, Any]:
         what, can = self._adapter.describe(), self._adapter.capabilities
@@ -220,13 +219,47 @@ def _call(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"outputs": _listed(found), "changed": given.changed}
 
 
+def _lengths(request: Mapping[str, Any]) -> np.ndarray | None:
+    return None if request.get("lengths") is None else decode(request["lengths"])
+
+
+def _sides(outputs: Any) -> list[dict[str, Any]]:
+    return _listed([outputs] if isinstance(outputs, np.ndarray) else outputs)
+
+
 def _run(model: LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
     given = _Given(request)
-    lengths = None if request.get("lengths") is None else decode(request["lengths"])
-    found = model.run(given.inputs, lengths, given.initial_state)
+    found = model.run(given.inputs, _lengths(request), given.initial_state)
     if not isinstance(found, (list, tuple)) or len(found) != 2:
         raise ContractError("run returns outputs and states")
-    return {"outputs": _listed([found[0]]), "states": _listed(found[1]), "changed": given.changed}
+    return {"outputs": _sides(found[0]), "states": _listed(found[1]), "changed": given.changed}
+
+
+def _vjp(model: LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
+    given = _Given(request)
+    seeds = decode(request["outputs"]), [decode(seed) for seed in request["finals"]]
+    found = model.vjp(given.inputs, _lengths(request), given.initial_state, *seeds)
+    return {
+        "outputs": _sides(found.outputs),
+        "states": _listed(found.states),
+        "inputs": encode(found.inputs),
+        "initial_state": _listed(found.initial_state),
+        "weights": _named(found.weights),
+    }
+
+
+def _learn(model: LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
+    arrays = ("inputs", "lengths", "targets", "places", "shown", "valid")
+    given: dict[str, Any] = {
+        name: None if request.get(name) is None else decode(request[name]) for name in arrays
+    }
+    model.learn(Lesson(**given, last=request["last"]), request["learning_rate"])
+    return {}
+
+
+def _train(model: LengthsModel, request: Mapping[str, Any]) -> dict[str, Any]:
+    model.train(request["training"])
+    return {}
 
 
 def _call_lengths(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,8 +296,8 @@ def _shapes(shapes: Sequence[Sequence[Any]]) -> list[list[int | None]]:
     return [[None if n is None else int(n) for n in shape] for shape in shapes]
 
 
-def _nothing(method: str) -> Callable[[Model, Mapping[str, Any]], dict[str, Any]]:
-    def operation(model: Model, request: Mapping[str, Any]) -> dict[str, Any]:
+def _nothing(method: str) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]]:
+    def operation(model: Any, request: Mapping[str, Any]) -> dict[str, Any]:
         getattr(model, method)()
         return {}
 
@@ -291,6 +324,20 @@ OPERATIONS: Mapping[str, Callable[[Model, Mapping[str, Any]], dict[str, Any]]] =
         "shapes": {means: _shapes(shapes) for means, shapes in model.static_shapes().items()}
     },
     "reset_states": _nothing("reset_states"),
+    "rewind": _nothing("rewind"),
+}
+
+
+LENGTHS_OPERATIONS: Mapping[str, Callable[[LengthsModel, Mapping[str, Any]], dict[str, Any]]] = {
+    "set_weights": _set_weights,
+    "run": _run,
+    "vjp": _vjp,
+    "learn": _learn,
+    "weights": lambda model, _: {"weights": _named(model.weights())},
+    "shapes": lambda model, _: {
+        "shapes": {means: _shapes(shapes) for means, shapes in model.shapes().items()}
+    },
+    "train": _train,
     "rewind": _nothing("rewind"),
 }
 

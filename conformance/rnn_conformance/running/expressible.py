@@ -22,6 +22,8 @@ def check(can: Capabilities, spec: LayerSpec, *, composed: bool) -> None:
         Whether the suite does what layers of lengths and states do not have.
     """
     require(spec.layer in can.layers, f"the adapter has no {spec.layer}", _clause("", spec.layer))
+    if spec.seed is not None:
+        demand(can, "initial_weights")
     for name, value in spec.arguments.items():
         if name == "units" or (composed and name in COMPOSED):
             continue
@@ -32,7 +34,7 @@ def check(can: Capabilities, spec: LayerSpec, *, composed: bool) -> None:
         supported = can.arguments.get(name, [_default(name)])
         if supported != ANY and not any(_same(value, one) for one in supported):
             reason, clause = _why(can, f"{name}={_spelled(value)}", name)
-            raise Unsupported(reason, clause)
+            raise Unsupported(reason.replace("{value}", _spelled(value)), clause)
     _calls(can, spec, composed)
     _network(can, spec)
 
@@ -41,14 +43,15 @@ def _calls(can: Capabilities, spec: LayerSpec, composed: bool) -> None:
     asked = {
         "lengths" if composed else "mask": spec.has_mask,
         "initial_state": spec.has_initial_state,
-        "declared": any(name != "Input" for name in spec.declared),
         "static_shapes": "Input" in spec.declared,
         "positional": bool(spec.positional),
-        "initial_weights": spec.seed is not None,
     }
     for name, needed in asked.items():
         if needed:
             demand(can, name)
+    for name in spec.declared:
+        if name != "Input" and "declared" not in can.calls:
+            raise Unsupported(*_why(can, "declared", name))
 
 
 def demand(can: Capabilities, call: str) -> None:
@@ -87,7 +90,11 @@ def _why(can: Capabilities, *names: str) -> tuple[str, str]:
     for name in names:
         if name in can.reasons:
             return can.reasons[name]
-    return f"the adapter does not name {names[0]} among its capabilities", _clause(names[-1])
+    clause = _clause(names[0] if names[0] in CLAUSES else names[-1])
+    if "" in can.reasons and names[-1] not in CLAUSES:  # of all arguments that it does not have
+        reason, own = can.reasons[""]
+        return reason.replace("{name}", names[-1]), own or clause
+    return f"the adapter does not name {names[0]} among its capabilities", clause
 
 
 CLAUSES = {

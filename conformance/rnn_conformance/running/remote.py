@@ -20,17 +20,26 @@ from rnn_conformance.contract.adapter import (
     mark_refusal,
 )
 from rnn_conformance.contract.capabilities import Capabilities
+from rnn_conformance.contract.lengths_model import Lesson, Pulled
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterFault, AdapterUnavailable, Ended, Refusal
 from rnn_conformance.running import expressible
-from rnn_conformance.running.composed import Composed
+from rnn_conformance.running.composed import Composed, native
 from rnn_conformance.running.composition import Carrying
 from rnn_conformance.running.session import Session, clean
 
 T = TypeVar("T")
 
 # Requests that capabilities name.
-NAMED = ("gradients", "fit", "predict")
+NAMED = {
+    "gradients": "gradients",
+    "vjp": "gradients",
+    "fit": "fit",
+    "learn": "fit",
+    "predict": "predict",
+    "train": "training",
+    "call_lengths": "lengths",
+}
 
 
 class RemoteAdapter(Adapter):
@@ -99,11 +108,11 @@ class RemoteAdapter(Adapter):
             expressible.check(self._can, spec, composed=is_composed)
         if is_composed and spec.arguments.get("stateful"):
             return Carrying(self.build, spec)
-        model = RemoteModel(self.session, spec, self._can)
-        made = Composed(model, spec, self._layout, self._can) if self._can and is_composed else model
-        model.request("build", spec=spec_message(spec))
+        own = native(spec, self._can) if self._can and is_composed else spec
+        model = RemoteModel(self.session, own, self._can)
+        model.request("build", spec=spec_message(own))
         model.built()
-        return made
+        return Composed(model, spec, own, self._layout, self._can) if self._can and is_composed else model
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         found = RemoteModel(self.session, spec).request(
@@ -164,7 +173,7 @@ class RemoteModel(Model):
         Unsupported, Refusal, AdapterFault, Ended
         """
         if self._can is not None and do in NAMED:
-            expressible.demand(self._can, do)
+            expressible.demand(self._can, NAMED[do])
         if self._start is not None and not self.is_there:
             raise Ended("crash", "the process died after its last answer")
         answer = self._session.ask(do, **content)
@@ -216,6 +225,8 @@ class RemoteModel(Model):
         initial_state: Sequence[np.ndarray] | None,
         training: bool | None,
     ) -> list[np.ndarray]:
+        if self._can is not None:
+            expressible.demand(self._can, "training")
         return self._called(_call(inputs, mask, initial_state) | {"training": training})
 
     def _called(self, content: dict[str, Any]) -> list[np.ndarray]:
@@ -225,18 +236,56 @@ class RemoteModel(Model):
 
     def run(
         self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Of a layer of lengths and states: outputs [B, T, U] and final states."""
-        content = _call(inputs, None, states) | ({} if lengths is None else {"lengths": encode(lengths)})
-        found = self.request("run", **content)
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Of a layer of lengths: outputs of each direction, or of both together, and final states."""
+        found = self.request("run", **_rows(inputs, lengths, states))
         self.changed = clean(found.get("changed") or "", 40)
         outputs, finals = self._from(found, "outputs", _arrays), self._from(found, "states", _arrays)
-        wanted = (*inputs.shape[:2], self._spec.size.U)
-        if len(outputs) != 1 or outputs[0].ndim != 3 or len(finals) != self._spec.state_count:
+        wanted = self._spec.state_count * self._spec.num_layers * (1 + self._spec.bidirectional)
+        if not 1 <= len(outputs) <= 1 + self._spec.bidirectional or len(finals) != wanted:
             raise AdapterFault(
-                f"run returned {len(outputs)} outputs and {len(finals)} states, expected one of shape {wanted} and {self._spec.state_count}"
+                f"run returned {len(outputs)} outputs and {len(finals)} states, expected one of each direction and {wanted}"
             )
-        return outputs[0], finals
+        if inputs.ndim == 3 and any(array.ndim != 3 for array in outputs):
+            raise AdapterFault(f"run returned outputs of rank {outputs[0].ndim}, expected [B, T, U]")
+        return outputs, finals
+
+    def vjp(
+        self,
+        inputs: np.ndarray,
+        lengths: np.ndarray | None,
+        states: Sequence[np.ndarray] | None,
+        outputs: np.ndarray,
+        finals: Sequence[np.ndarray],
+    ) -> Pulled:
+        """Of a layer of lengths: results, and gradients in its own layout."""
+        seeds = {"outputs": encode(outputs), "finals": [encode(seed) for seed in finals]}
+        found = self.request("vjp", **_rows(inputs, lengths, states), **seeds)
+        (output,) = self._from(found, "outputs", _arrays)
+        return Pulled(
+            output,
+            self._from(found, "states", _arrays),
+            self._from(found, "inputs", decode),
+            self._from(found, "initial_state", _arrays),
+            self._from(found, "weights", _by_name),
+        )
+
+    def learn(self, lesson: Lesson, learning_rate: float) -> None:
+        """Of a layer of lengths: one update."""
+        arrays = {name: value for name, value in vars(lesson).items() if isinstance(value, np.ndarray)}
+        self.request("learn", **_messages(arrays), last=lesson.last, learning_rate=learning_rate)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Of a layer of lengths: its weights in its own layout."""
+        return self._from(self.request("weights"), "weights", _by_name)
+
+    def shapes(self) -> dict[str, list[list[int | None]]]:
+        """Of a layer of lengths: static shapes of outputs and of one state."""
+        return self._from(self.request("shapes"), "shapes", dict)
+
+    def train(self, training: bool | None) -> None:
+        """Of a layer of lengths: its mode."""
+        self.request("train", training=training)
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         found = self.request("call_lengths", inputs=encode(inputs), lengths=encode(lengths))
@@ -291,6 +340,12 @@ class RemoteModel(Model):
 
     def rewind(self) -> None:
         self.request("rewind")
+
+
+def _rows(
+    inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
+) -> dict[str, Any]:
+    return _call(inputs, None, states) | ({} if lengths is None else {"lengths": encode(lengths)})
 
 
 def _call(

@@ -17,31 +17,19 @@ import numpy as np
 import optax
 from flax import nnx
 from rnn_reference import layouts
-from rnn_reference.shapes import WEIGHTS
 
 from rnn_conformance.adapters.flax.networks import Networks, set_cell
 from rnn_conformance.contract.adapter import (
     KERAS_DEFAULTS,
     Adapter,
     Description,
-    Gradients,
     LayerSpec,
-    Model,
     Script,
-    Unsupported,
     framework,
-    refuse_keras_only,
     require,
 )
-from rnn_conformance.running.composition import (
-    Carrying,
-    Flat,
-    PredictingInBatches,
-    epoch,
-    pack,
-    returned,
-    static_views,
-)
+from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -100,6 +88,7 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
         scale, mode, distribution.replace("untruncated_", "")
     ),
 }
+FLIPS = ("time_major", "go_backwards")
 # Keras's argument to the cells'.
 INITIALIZER_ARGUMENTS = {
     "kernel_initializer": "kernel_init",
@@ -110,6 +99,39 @@ INITIALIZER_ARGUMENTS = {
 
 class FlaxNnxAdapter(Adapter):
     """``flax.nnx`` under ``jax.jit``."""
+
+    level, layout = "lengths", "flax"
+    capabilities = Capabilities(
+        arguments={
+            "activation": sorted(ACTIVATIONS),
+            "recurrent_activation": sorted(ACTIVATIONS),
+            **dict.fromkeys(INITIALIZER_ARGUMENTS, ANY),  # which of them, `_initializers` says
+            "unit_forget_bias": ANY,
+            "use_bias": ANY,
+            "reset_after": [True],
+            "unroll": ANY,
+            "time_major": ANY,
+            "go_backwards": ANY,
+        },
+        calls=(
+            *("lengths", "initial_state", "malformed", "gradients", "fit", "predict", "initial_weights"),
+            "static_shapes",
+        ),
+        num_layers=99,
+        bidirectional=True,
+        merge_modes=("concat", "sum", "mul", "ave", None),
+        reasons={
+            "activation": ("jax.nn has no {value}", "ACT-1"),
+            "recurrent_activation": ("jax.nn has no {value}", "ACT-1"),
+            "reset_after": (
+                "flax.nnx.GRUCell applies the reset gate after the recurrent product only",
+                "GRU-EQ-4",
+            ),
+            "training": ("calls have no training argument", "DROP-1"),
+            "positional": ("flax.nnx layers take their sizes by position", "ERR-3"),
+            "": ("flax.nnx layers have no {name} argument", ""),
+        },
+    )
 
     def __init__(self) -> None:
         self._programs = _Programs()
@@ -126,22 +148,14 @@ class FlaxNnxAdapter(Adapter):
             notes=("jax_default_matmul_precision is highest (TF32 off)",),
         )
 
-    def build(self, spec: LayerSpec) -> Model:
+    def build(self, spec: LayerSpec) -> LengthsModel:
         """A cell under ``nnx.RNN``; models that differ only in what they return share a compilation."""
-        a = spec.arguments
-        if a.get("stateful"):
-            return Carrying(self.build, spec)
-        for name in ("activation", "recurrent_activation"):
-            require(a[name] in ACTIVATIONS, f"jax.nn has no {a[name]}", "ACT-1")
-        require(
-            spec.layer == "LSTM" or spec.reset_after,
-            "flax.nnx.GRUCell applies the reset gate after the recurrent product only",
-            "GRU-EQ-4",
-        )
-        without = {k: v for k, v in a.items() if k not in INITIALIZER_ARGUMENTS}
-        refuse_keras_only(replace(spec, arguments=without), "flax.nnx layers")
         open_length = spec.declared.get("Input", [None, 0])[1] is None
-        require(not (a["unroll"] and open_length), "nnx.RNN unrolls a given number of steps", "UNROLL-2")
+        require(
+            not (spec.arguments["unroll"] and open_length),
+            "nnx.RNN unrolls a given number of steps",
+            "UNROLL-2",
+        )
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         if spec.is_network:
             return self._networks.of(spec, _device(spec.device))
@@ -326,66 +340,50 @@ def _step(
     return optax.apply_updates(state, changes)
 
 
-class _FlaxModel(PredictingInBatches):
+class _FlaxModel(LengthsModel):
     def __init__(self, spec: LayerSpec, rnn: nnx.RNN, programs: _Programs) -> None:
         self._spec, self._rnn, self._programs = spec, rnn, programs
         self._state: Any = None
+        self._step: Any = None
         self.path = "XLA"
+        self._lstm = spec.layer == "LSTM"
+        # MAP-FLAX-3: the GRU cell is given a layer of its own for its bias.
+        self._usual = "native" if self._lstm or not spec.arguments["use_bias"] else "composed"
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        complete = ("bias" in weights) == self._spec.arguments["use_bias"]
-        require(complete, "flax.nnx's parameters are set one by one: there is no list of weights", "WEIGHT-5")
         set_cell(self._rnn.cell, self._spec, weights, _device(self._spec.device))
         _, self._state = nnx.split(self._rnn)
 
-    def call(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-    ) -> list[np.ndarray]:
-        a = self._spec.arguments
-        lstm = self._spec.layer == "LSTM"
-        replaced_bias = not lstm and a["use_bias"]
-        self.mode = "composed" if replaced_bias or mask is not None else "native"
-        carry = None
-        if initial_state is not None:
-            require(
-                lstm or len(initial_state) == 1,
-                "flax.nnx.GRUCell takes its carry as one array, not as a list",
-                "STATE-2",
-            )
-            arrays = [jnp.asarray(state) for state in initial_state]
-            carry = tuple(reversed(arrays)) if lstm else arrays[0]  # Flax carries (c, h)
-        lengths = None
-        if mask is not None:
-            if a["time_major"]:
-                inputs, mask = inputs.swapaxes(0, 1), mask.swapaxes(0, 1)
-            if a["go_backwards"]:
-                inputs, mask = inputs[:, ::-1], mask[:, ::-1]
-            packed = pack(inputs, mask)
-            inputs, lengths = packed.inputs, jnp.asarray(packed.lengths)
+    def weights(self) -> Mapping[str, np.ndarray]:
+        return _named(nnx.split(self._rnn)[1] if self._state is None else self._state)
+
+    def _carry(self, states: Sequence[np.ndarray] | None) -> Any:
+        """Flax carries (c, h)."""
+        if states is None:
+            return None
+        require(
+            self._lstm or len(states) == 1,
+            "flax.nnx.GRUCell takes its carry as one array, not as a list",
+            "STATE-2",
+        )
+        arrays = [jnp.asarray(state) for state in states]
+        return tuple(reversed(arrays)) if self._lstm else arrays[0]
+
+    def _listed(self, carry: Any) -> list[np.ndarray]:
+        return [np.asarray(s) for s in (reversed(carry) if self._lstm else [carry])]
+
+    def run(
+        self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
+    ) -> tuple[Outputs, Sequence[np.ndarray]]:
+        self.mode = self._usual
+        carry, rows = self._carry(states), None if lengths is None else jnp.asarray(lengths)
         with jax.default_device(_device(self._spec.device)):
             given, run = jnp.asarray(inputs), self._programs.jitted(self._spec, _apply)
             with framework():
-                final, outputs = run(self._state, given, carry, lengths)
-        result = np.asarray(outputs)
-        if mask is not None:
-            zero = bool(a["zero_output_for_mask"])
-            # nnx.RNN outputs what the cell computes from the padding.
-            result = packed.unpack(result, zero_output_for_mask=zero, zero_padded=False)
-        elif a["time_major"]:
-            result = result.swapaxes(0, 1)
-        states = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
-        return returned(self._spec, [result], states)
+                final, outputs = run(self._state, given, carry, rows)
+        return np.asarray(outputs), self._listed(final)
 
-    def initial_weights(self) -> Mapping[str, np.ndarray]:
-        _, state = nnx.split(self._rnn)
-        found = layouts.from_flax(self._spec.layer, self._weights(state))
-        kept = [name for name in WEIGHTS if name != "bias" or self._spec.arguments["use_bias"]]
-        return {name: found[name] for name in kept}
-
-    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+    def shapes(self) -> Mapping[str, tuple[Sequence[int | None], Sequence[int | None]]]:
         """``jax.eval_shape``, with symbolic dimensions for the open ones."""
         spec = self._spec
         shape = spec.declared["Input"]
@@ -400,105 +398,76 @@ class _FlaxModel(PredictingInBatches):
         def plain(dimensions: Sequence[Any]) -> list[int | None]:
             return [d if isinstance(d, int) else None for d in dimensions]
 
-        return {"jax.eval_shape": static_views(spec, plain(output.shape), plain(leaf.shape))}
+        return {"jax.eval_shape": (plain(output.shape), plain(leaf.shape))}
 
-    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
-        return {name: array.shape for name, array in self.initial_weights().items()}
+    # Gradients and updates share programs: flips are done here, around the plain layer.
 
-    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """``seq_lengths``."""
-        run = self._programs.jitted(self._spec, _apply)
-        with framework():
-            _, outputs = run(self._state, jnp.asarray(inputs), None, jnp.asarray(lengths))
-        return [np.asarray(outputs)]
+    @property
+    def _plain(self) -> LayerSpec:
+        return replace(self._spec, arguments={**self._spec.arguments, **dict.fromkeys(FLIPS, False)})
 
-    def _weights(self, state: Any) -> dict[str, np.ndarray]:
-        """Leaves of a state (weights, or their gradients) by Flax's names."""
-        leaves = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}
-        return {
-            name.removeprefix("cell."): np.asarray(leaf[...])
-            for name, leaf in leaves.items()
-            if "dense" in name
-        }
+    def _turned(self, array: np.ndarray) -> np.ndarray:
+        """Inputs, or their gradient, from the layer's own order to [B, T, ...] in the order of processing."""
+        a = self._spec.arguments
+        array = array.swapaxes(0, 1) if a["time_major"] else array
+        return array[:, ::-1] if a["go_backwards"] else array
 
-    def gradients(
+    def _turned_back(self, array: np.ndarray) -> np.ndarray:
+        a = self._spec.arguments
+        array = array[:, ::-1] if a["go_backwards"] else array
+        return array.swapaxes(0, 1) if a["time_major"] else array
+
+    def vjp(
         self,
         inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-        cotangents: Sequence[np.ndarray],
-    ) -> Gradients:
+        lengths: np.ndarray | None,
+        states: Sequence[np.ndarray] | None,
+        outputs: np.ndarray,
+        finals: Sequence[np.ndarray],
+    ) -> Pulled:
         """By ``jax.vjp``, under ``jax.jit``."""
-        spec = self._spec
-        lstm = spec.layer == "LSTM"
-        flat = Flat.of(spec, inputs, mask)
-        self.mode = "composed" if not lstm and spec.arguments["use_bias"] else flat.mode
-        plain = {"time_major": False, "go_backwards": False}  # flips are taken care of by `flat`
-        run = self._programs.jitted(replace(spec, arguments=dict(spec.arguments) | plain), _pulled)
-        zero = np.zeros((len(flat.inputs), spec.size.U), inputs.dtype)
-        states = [jnp.asarray(s) for s in initial_state or [zero] * spec.state_count]
-        carry = tuple(reversed(states)) if lstm else states[0]
-        lengths = None if flat.lengths is None else jnp.asarray(flat.lengths)
-        output_seed, state_seeds = flat.cotangents(cotangents)
-        seeds = [jnp.asarray(s) for s in state_seeds]
-        final_seed = tuple(reversed(seeds)) if lstm else seeds[0]
-        given = jnp.asarray(flat.inputs), carry, lengths, (final_seed, jnp.asarray(output_seed))
-        with jax.default_device(_device(spec.device)), framework():
-            (final, outputs), (weights, x, carried) = run(self._state, *given)
-        finals = [np.asarray(s) for s in (reversed(final) if lstm else [final])]
-        starts = [np.asarray(s) for s in (reversed(carried) if lstm else [carried])]
-        return Gradients(
-            flat.returned(np.asarray(outputs), finals),
-            flat.input_gradient(np.asarray(x)),
-            starts if initial_state is not None else [],
-            self._keras_gradients(self._weights(weights)),
-            np.zeros(0, inputs.dtype),
+        a = self._spec.arguments
+        self.mode = "composed" if any(a[name] for name in FLIPS) else self._usual
+        run = self._programs.jitted(self._plain, _pulled)
+        x = self._turned(inputs)
+        seed = outputs.swapaxes(0, 1) if a["time_major"] else outputs
+        zeros = [np.zeros((len(x), self._spec.size.U), inputs.dtype)] * self._spec.state_count
+        rows = None if lengths is None else jnp.asarray(lengths)
+        seeds = self._carry(finals), jnp.asarray(seed)
+        with jax.default_device(_device(self._spec.device)), framework():
+            (final, found), (weights, slope, carried) = run(
+                self._state, jnp.asarray(x), self._carry(states or zeros), rows, seeds
+            )
+        shown = np.asarray(found)
+        return Pulled(
+            shown.swapaxes(0, 1) if a["time_major"] else shown,
+            self._listed(final),
+            self._turned_back(np.asarray(slope)),
+            self._listed(carried) if states else [],
+            # By the chain rule through MAP-FLAX-2 each of Keras's two rows gets the gradient of the bias of its own product.
+            _named(weights),
         )
 
-    def _keras_gradients(self, own: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Gradients in the Keras layout.
-
-        By the chain rule through MAP-FLAX-2 each of Keras's two rows gets the gradient of the bias of its own product.
-        """
-        converted = dict(layouts.from_flax(self._spec.layer, own))
-        if not self._spec.arguments["use_bias"]:
-            del converted["bias"]  # the cell's own, which Keras does not have (MAP-FLAX-4)
-        return converted
-
-    def fit(
-        self,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        batch_size: int | None,
-        learning_rate: float,
-        mask: np.ndarray | None = None,
-    ) -> tuple[dict[str, np.ndarray], int]:
-        """The usual loop: ``optax.sgd`` on the mean squared error of the valid steps over slices of the data, under ``jax.jit``."""
-        spec = self._spec
+    def learn(self, lesson: Lesson, learning_rate: float) -> None:
+        """``optax.sgd`` on the mean squared error of the valid steps, under ``jax.jit``."""
         require(
-            spec.arguments["use_bias"] and spec.layer == "LSTM",
+            self._spec.arguments["use_bias"] and self._lstm,
             "flax.nnx's cells hold other biases than Keras's, so trained biases cannot be compared",
-            "MAP-FLAX-2" if spec.layer == "GRU" else "MAP-FLAX-4",
+            "MAP-FLAX-4" if self._lstm else "MAP-FLAX-2",
         )
-        self.mode = "composed"
-        plain = {"time_major": False, "go_backwards": False}
-        rnn = _layer(replace(spec, arguments=dict(spec.arguments) | plain))
-        graph, _, rest = nnx.split(rnn, nnx.Param, ...)
-        last = not spec.arguments["return_sequences"]
-        step = jax.jit(partial(_step, graph, rest, last, learning_rate))
-        state, updates = nnx.filter_state(self._state, nnx.Param), 0
-        for x, wanted, valid in epoch(inputs, targets, mask, batch_size):
-            flat = Flat.of(spec, x, valid)
-            with framework():
-                state = step(state, flat.inputs, wanted, flat.lengths, flat.placement, valid)
-            updates += 1
-        return dict(layouts.from_flax(spec.layer, self._weights(state))), updates
+        if self._step is None:
+            graph, _, rest = nnx.split(_layer(self._plain), nnx.Param, ...)
+            self._step = jax.jit(partial(_step, graph, rest, lesson.last, learning_rate))
+            self._state = nnx.filter_state(self._state, nnx.Param)
+        placement = None if lesson.places is None else (lesson.places, lesson.shown)
+        given = self._turned(lesson.inputs), lesson.targets, lesson.lengths, placement, lesson.valid
+        with framework():
+            self._state = self._step(self._state, *given)
 
-    def call_training(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-        training: bool | None,
-    ) -> list[np.ndarray]:
-        raise Unsupported("calls have no training argument", "DROP-1")
+
+def _named(state: Any) -> dict[str, np.ndarray]:
+    """Leaves of a state (weights, or their gradients) by Flax's names."""
+    leaves = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}
+    return {
+        name.removeprefix("cell."): np.asarray(leaf[...]) for name, leaf in leaves.items() if "dense" in name
+    }

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from rnn_reference import layouts
 from rnn_reference.network import weights_at
 
-from rnn_conformance.contract.adapter import LayerSpec, converted, framework
-from rnn_conformance.running.composition import PredictingInBatches, network_of, pack, returned
+from rnn_conformance.contract.adapter import LayerSpec, framework
+from rnn_conformance.contract.lengths_model import LengthsModel, Outputs
+from rnn_conformance.running.composition import network_of
 
 MERGE: Mapping[str | None, Callable[[Any, Any], Any]] = {
     "sum": jnp.add,
@@ -43,8 +43,8 @@ def _apply(graph: Any, state: Any, inputs: Any, carries: Any, lengths: Any) -> A
 
 
 def set_cell(cell: nnx.Module, spec: LayerSpec, weights: Mapping[str, np.ndarray], device: Any) -> None:
-    """Put weights in the Keras layout into a cell (MAP-FLAX-1 to MAP-FLAX-4)."""
-    own = dict(converted(layouts.to_flax, spec.layer, weights, reset_after=spec.reset_after))
+    """Put a cell's parameters into it (MAP-FLAX-1 to MAP-FLAX-4)."""
+    own = dict(weights)
     if spec.layer == "GRU" and spec.arguments["use_bias"]:
         # Cells are shared: a bias of an earlier model must not stay behind.
         own.setdefault("dense_h.bias", np.zeros_like(own["dense_i.bias"]))
@@ -84,7 +84,7 @@ class Networks:
         self._make = make
         self._programs: dict[Any, _Program] = {}
 
-    def of(self, spec: LayerSpec, device: Any) -> FlaxNetwork:
+    def of(self, spec: LayerSpec, device: Any) -> LengthsModel:
         """A model of a network."""
         a = spec.arguments
         names = ("activation", "recurrent_activation", "use_bias", "unroll", "time_major")
@@ -100,10 +100,10 @@ class Networks:
                 self._programs.clear()
             with jax.default_device(device), framework():
                 self._programs[key] = self._compiled(spec)
-        return FlaxNetwork(spec, self._programs[key], device)
+        return _FlaxNetwork(spec, self._programs[key], device)
 
     def _compiled(self, spec: LayerSpec) -> _Program:
-        time_major = bool(spec.arguments["time_major"]) and not spec.has_mask
+        time_major = bool(spec.arguments["time_major"])
         layers: list[nnx.Module] = []
         cells: list[nnx.Module] = []
         directions = len(network_of(spec).layers[0])
@@ -124,12 +124,11 @@ class Networks:
         return _Program(stack, cells, jax.jit(partial(_apply, graph)))
 
 
-class FlaxNetwork(PredictingInBatches):
+class _FlaxNetwork(LengthsModel):
     """Layers of ``nnx.RNN`` or ``nnx.Bidirectional``, compiled as one."""
 
     def __init__(self, spec: LayerSpec, program: _Program, device: Any) -> None:
         self._spec, self._program, self._device, self.path = spec, program, device, "XLA"
-        self._swap = bool(spec.arguments["time_major"]) and spec.has_mask
         self._apart = keeps_apart(spec)
         self._state: Any = None
 
@@ -139,42 +138,20 @@ class FlaxNetwork(PredictingInBatches):
             set_cell(cell, self._spec, weights_at(weights, place), self._device)
         _, self._state = nnx.split(self._program.stack)
 
-    def call(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-    ) -> list[np.ndarray]:
+    def run(
+        self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
+    ) -> tuple[Outputs, Sequence[np.ndarray]]:
         spec = self._spec
         replaced_bias = spec.layer == "GRU" and spec.arguments["use_bias"]
-        merged = self._apart and spec.merge_mode != "concat"
-        composed = replaced_bias or mask is not None or merged or spec.num_layers > 1
-        self.mode = "composed" if composed else "native"
-        if mask is not None:
-            if self._swap:
-                inputs, mask = inputs.swapaxes(0, 1), mask.swapaxes(0, 1)
-            packed = pack(inputs, mask)
-            inputs = packed.inputs
+        self.mode = "composed" if replaced_bias or spec.num_layers > 1 else "native"
         with jax.default_device(self._device):
-            lengths = None if mask is None else jnp.asarray(packed.lengths)
-            given, carries = jnp.asarray(inputs), self._carries(initial_state)
+            rows = None if lengths is None else jnp.asarray(lengths)
+            given, carries = jnp.asarray(inputs), self._carries(states)
             with framework():
-                finals, outputs = self._program.run(self._state, given, carries, lengths)
+                finals, outputs = self._program.run(self._state, given, carries, rows)
         result = np.asarray(outputs)
-        if mask is None and spec.arguments["time_major"]:
-            result = result.swapaxes(0, 1)
-        states = [np.asarray(s) for final in finals for s in self._listed(final)]
-        if not self._apart and spec.bidirectional:
-            shown = result.swapaxes(0, 1) if spec.arguments["time_major"] else result
-            return [shown, *states] if spec.arguments["return_state"] else [shown]
-        parts = np.split(result, 2, axis=-1) if spec.bidirectional else [result]
-        if mask is not None:
-            zero = network_of(spec).config.zero_output_for_mask
-            parts = [
-                packed.unpack(part, zero_output_for_mask=zero, zero_padded=False, backward=k == 1)
-                for k, part in enumerate(parts)
-            ]
-        return returned(spec, parts, states)
+        found = [np.asarray(s) for final in finals for s in self._listed(final)]
+        return np.split(result, 2, axis=-1) if spec.bidirectional and self._apart else result, found
 
     def _carries(self, states: Sequence[np.ndarray] | None) -> list[Any]:
         """One for each layer, a pair for two directions; Flax carries (c, h)."""

@@ -16,24 +16,13 @@ from rnn_conformance.contract.adapter import (
     DTYPES,
     Adapter,
     Description,
-    Gradients,
     LayerSpec,
-    Model,
     Script,
-    Unsupported,
-    converted,
     framework,
-    refuse_keras_only,
     require,
 )
-from rnn_conformance.running.composition import (
-    Carrying,
-    PredictingInBatches,
-    network_of,
-    pack,
-    returned,
-    static_views,
-)
+from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.lengths_model import LengthsModel, Outputs
 
 OPSET, IR_VERSION = 14, 8
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
@@ -43,6 +32,34 @@ PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 
 class OnnxRuntimeAdapter(Adapter):
     """An inference session per set of weights, which are initializers, as in exported models."""
+
+    level, layout = "lengths", "onnx"
+    capabilities = Capabilities(
+        arguments={
+            "activation": sorted(onnx_operators.ACTIVATIONS),
+            "recurrent_activation": sorted(onnx_operators.ACTIVATIONS),
+            "use_bias": ANY,
+            "reset_after": ANY,
+            "time_major": ANY,  # the operators' own layout
+            "go_backwards": ANY,  # direction=reverse, whose outputs are in the order of the input (DIR-3)
+        },
+        calls=("lengths", "padding", "initial_state", "malformed", "predict", "static_shapes"),
+        num_layers=99,
+        bidirectional=True,
+        merge_modes=("concat", "sum", "mul", "ave", None),  # operators keep the directions apart
+        with_lengths=("time_major",),
+        reasons={
+            "activation": ("ONNX LSTM and GRU have no activation {value}", "ACT-1"),
+            "recurrent_activation": ("ONNX LSTM and GRU have no activation {value}", "ACT-1"),
+            "unroll": ("ONNX operators have no unroll attribute", "UNROLL-1"),
+            "initial_weights": ("ONNX operators take their weights as inputs: none are made", "INIT-1"),
+            "gradients": ("ONNX Runtime sessions only infer: there are no gradients", "GRAD-1"),
+            "fit": ("ONNX Runtime sessions only infer: there is no training", "FIT-1"),
+            "training": ("ONNX operators have no training mode", "DROP-1"),
+            "positional": ("ONNX LSTM and GRU take their sizes by position", "ERR-3"),
+            "": ("ONNX LSTM and GRU have no {name} argument", ""),
+        },
+    )
 
     def describe(self) -> Description:
         """onnxruntime's version and providers."""
@@ -61,23 +78,11 @@ class OnnxRuntimeAdapter(Adapter):
             notes=("the CPU provider computes float16 in float32, between casts", "TF32 is switched off"),
         )
 
-    def build(self, spec: LayerSpec) -> Model:
-        """The operator's attributes from the case's arguments."""
-        a = spec.arguments
-        if a.get("stateful"):
-            return Carrying(self.build, spec)
-        for name in ("activation", "recurrent_activation"):
-            require(
-                a[name] in onnx_operators.ACTIVATIONS,
-                f"ONNX LSTM and GRU have no activation {a[name]}",
-                "ACT-1",
-            )
-        require(spec.seed is None, "ONNX operators take their weights as inputs: none are made", "INIT-1")
-        refuse_keras_only(spec, "ONNX LSTM and GRU")
+    def build(self, spec: LayerSpec) -> LengthsModel:
+        """A model of one operator, or of a chain of them."""
         # Merging by ReduceMean and its kin would be tested, not the operator: directions are side by side between layers.
         inside = spec.num_layers > 1 and spec.merge_mode != "concat"
         require(not inside, "ONNX operators keep the directions apart", "NET-3")
-        require(not a["unroll"], "ONNX operators have no unroll attribute", "UNROLL-1")
         return _OnnxModel(spec)
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
@@ -96,7 +101,7 @@ def _attributes(spec: LayerSpec) -> dict[str, Any]:
     )
 
 
-class _OnnxModel(PredictingInBatches):
+class _OnnxModel(LengthsModel):
     def __init__(self, spec: LayerSpec) -> None:
         self._spec = spec
         self._session: Any = None
@@ -104,27 +109,25 @@ class _OnnxModel(PredictingInBatches):
         self.path = PROVIDERS[self._kind]
         if self._kind == "cpu" and spec.dtype == "float16":
             self.path += " (float32 between casts)"
-        # direction=reverse gives input order, and reverses lengths instead of masks (DIR-3).
-        self._reverse = bool(spec.arguments["go_backwards"]) and not spec.has_mask
+        self._reverse = bool(spec.arguments["go_backwards"])
+        self.mode = "composed" if self._reverse else "native"
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        complete = any(name.endswith("bias") for name in weights) == self._spec.arguments["use_bias"]
+        complete = any(name.startswith("B") for name in weights) == self._spec.arguments["use_bias"]
         require(complete, "ONNX inputs are named, and B is optional: there is no list of weights", "WEIGHT-5")
-        nodes = converted(layouts.network_to_onnx, network_of(self._spec), weights)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         if self._kind != "cpu":  # a silent fallback would be reported under the wrong device
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        model = self._model(weights).SerializeToString()
         with framework():
             self._session = onnxruntime.InferenceSession(
-                self._model(nodes).SerializeToString(),
-                options,
-                providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])],
+                model, options, providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])]
             )
 
-    def _model(self, nodes: Sequence[Mapping[str, np.ndarray]]) -> Any:
-        """A chain of operators, from the weights of each."""
+    def _model(self, weights: Mapping[str, np.ndarray]) -> Any:
+        """A chain of operators; of several, the names of weights end with the number of each."""
         spec = self._spec
         element, directions = ELEMENT[spec.dtype], 2 if spec.bidirectional else 1
         attributes = _attributes(spec)
@@ -143,14 +146,14 @@ class _OnnxModel(PredictingInBatches):
             graph_inputs.append(value("lengths", ["B"], TensorProto.INT32))
         operators, initializers = [], []
         seen = "X"
-        for number, tensors in enumerate(nodes):
-            last = number == len(nodes) - 1
-            end = "" if len(nodes) == 1 else f"_{number}"
+        for number in range(spec.num_layers):
+            last = number == spec.num_layers - 1
+            end = "" if spec.num_layers == 1 else f"_{number}"
             states = [f"initial_{name}{end}" for name in "hc"[: spec.state_count]]
             states = states if spec.has_initial_state else []
             finals = [f"Y_{name}{end}" for name in "hc"[: spec.state_count]]
             names = [f"{name}{end}" for name in ("W", "R")]
-            bias = f"B{end}" if "B" in tensors else ""
+            bias = f"B{end}" if f"B{end}" in weights else ""
             operators.append(
                 helper.make_node(
                     spec.layer,
@@ -167,11 +170,10 @@ class _OnnxModel(PredictingInBatches):
                 seen = f"X{end}"
             graph_inputs += [value(name, [directions, "B", spec.units]) for name in states]
             graph_outputs += finals
-            initializers += [
-                numpy_helper.from_array(np.ascontiguousarray(array), f"{name}{end}")
-                for name, array in tensors.items()
-            ]
-        if len(nodes) > 1:
+        initializers += [
+            numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in weights.items()
+        ]
+        if spec.num_layers > 1:
             initializers.append(numpy_helper.from_array(np.array([0, 0, -1], np.int64), "joined"))
         graph = helper.make_graph(
             operators,
@@ -183,51 +185,28 @@ class _OnnxModel(PredictingInBatches):
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
 
-    def call(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-    ) -> list[np.ndarray]:
-        a = self._spec.arguments
-        merged = self._spec.bidirectional and self._spec.merge_mode != "concat"
-        self.mode = "composed" if a["go_backwards"] or merged else "native"
-        if a["time_major"]:
-            inputs = inputs.swapaxes(0, 1)
-            mask = None if mask is None else mask.swapaxes(0, 1)
-        feeds: dict[str, np.ndarray] = {}
-        if mask is not None:
-            if a["go_backwards"]:
-                inputs, mask = inputs[:, ::-1], mask[:, ::-1]
-            packed = pack(inputs, mask)
-            if not (packed.right_padded and network_of(self._spec).config.zero_output_for_mask):
-                self.mode = "composed"
-            inputs, feeds["lengths"] = packed.inputs, packed.lengths.astype(np.int32)
-        feeds["X"] = np.ascontiguousarray(inputs.swapaxes(0, 1))
-        if self._spec.has_initial_state:
-            wanted = len(network_of(self._spec).state_names)
-            count = len(initial_state) if initial_state is not None else wanted
+    def run(
+        self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
+    ) -> tuple[Outputs, Sequence[np.ndarray]]:
+        spec = self._spec
+        steps_first = spec.arguments["time_major"]
+        feeds = {"X": np.ascontiguousarray(inputs if steps_first else inputs.swapaxes(0, 1))}
+        if lengths is not None:
+            feeds["lengths"] = lengths.astype(np.int32)
+        if spec.has_initial_state:
+            wanted = spec.state_count * spec.num_layers * (2 if spec.bidirectional else 1)
+            count = len(states) if states is not None else wanted
             require(count == wanted, "ONNX LSTM and GRU take each state by name, not as a list", "STATE-2")
-            zero = np.zeros((inputs.shape[0], self._spec.size.U), inputs.dtype)
-            feeds |= self._state_feeds(
-                initial_state or [zero] * wanted
-            )  # the model's inputs are not optional
+            zero = np.zeros((feeds["X"].shape[1], spec.size.U), inputs.dtype)
+            feeds |= self._state_feeds(states or [zero] * wanted)  # the model's inputs are not optional
         with framework():
             outputs, *finals = self._session.run(None, feeds)
-        parts = [outputs[:, k].swapaxes(0, 1) for k in range(outputs.shape[1])]
-        if mask is not None:
-            zero_masked = network_of(self._spec).config.zero_output_for_mask
-            parts = [
-                packed.unpack(part, zero_output_for_mask=zero_masked, backward=k == 1)
-                for k, part in enumerate(parts)
-            ]
-        elif self._reverse:
-            parts = [parts[0][:, ::-1]]
-        kinds, states = self._spec.state_count, []
+        sides = [outputs[::-1, k] if self._reverse else outputs[:, k] for k in range(outputs.shape[1])]
+        kinds, found = spec.state_count, []
         for first in range(0, len(finals), kinds):  # layer by layer
             own = finals[first : first + kinds]
-            states += [kind[k] for k in range(len(parts)) for kind in own]
-        return returned(self._spec, parts, states)
+            found += [kind[k] for k in range(len(sides)) for kind in own]
+        return sides if steps_first else [side.swapaxes(0, 1) for side in sides], found
 
     def _state_feeds(self, states: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Each node's inputs ``initial_h`` and ``initial_c`` [D, B, U], from states in the order of NET-4."""
@@ -241,6 +220,10 @@ class _OnnxModel(PredictingInBatches):
                 feeds[f"initial_{name}{end}"] = np.stack(own[k :: spec.state_count])
         return feeds
 
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Those of the model whose shapes are inferred."""
+        return {t.name: numpy_helper.to_array(t) for t in self._zero_model().graph.initializer}
+
     def _zero_model(self) -> Any:
         spec = self._spec
         shapes = weight_shapes(
@@ -251,9 +234,9 @@ class _OnnxModel(PredictingInBatches):
             reset_after=spec.reset_after,
         )
         zeros = {name: np.zeros(shape, DTYPES[spec.dtype]) for name, shape in shapes.items()}
-        return self._model([layouts.to_onnx(spec.layer, zeros, reset_after=spec.reset_after)])
+        return self._model(layouts.to_onnx(spec.layer, zeros, reset_after=spec.reset_after))
 
-    def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
+    def shapes(self) -> Mapping[str, tuple[Sequence[int | None], Sequence[int | None]]]:
         """``onnx.shape_inference``; open dimensions are symbols."""
         model = self._zero_model()
         for dimension, number in zip(
@@ -270,44 +253,4 @@ class _OnnxModel(PredictingInBatches):
             for output in inferred.graph.output
         ]
         time, _, batch, units = found[0]
-        return {"onnx.shape_inference": static_views(self._spec, (batch, time, units), found[1][1:])}
-
-    def weight_shapes(self) -> Mapping[str, Sequence[int]]:
-        tensors = {t.name: numpy_helper.to_array(t) for t in self._zero_model().graph.initializer}
-        found = layouts.from_onnx(self._spec.layer, tensors, reset_after=self._spec.reset_after)
-        return {name: array.shape for name, array in found.items()}
-
-    def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """``sequence_lens``."""
-        feeds = {"X": np.ascontiguousarray(inputs.swapaxes(0, 1)), "lengths": lengths.astype(np.int32)}
-        with framework():
-            outputs, *_ = self._session.run(None, feeds)
-        return [np.ascontiguousarray(outputs[:, 0].swapaxes(0, 1))]
-
-    def gradients(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-        cotangents: Sequence[np.ndarray],
-    ) -> Gradients:
-        raise Unsupported("ONNX Runtime sessions only infer: there are no gradients", "GRAD-1")
-
-    def fit(
-        self,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        batch_size: int | None,
-        learning_rate: float,
-        mask: np.ndarray | None = None,
-    ) -> tuple[dict[str, np.ndarray], int]:
-        raise Unsupported("ONNX Runtime sessions only infer: there is no training", "FIT-1")
-
-    def call_training(
-        self,
-        inputs: np.ndarray,
-        mask: np.ndarray | None,
-        initial_state: Sequence[np.ndarray] | None,
-        training: bool | None,
-    ) -> list[np.ndarray]:
-        raise Unsupported("calls have no training argument", "DROP-1")
+        return {"onnx.shape_inference": ((batch, time, units), found[1][1:])}
