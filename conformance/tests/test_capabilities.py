@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,7 +14,10 @@ import pytest
 from rnn_conformance.contract.adapter import LayerSpec, Unsupported
 from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.judging.bench import layer_spec
+from rnn_conformance.judging.shown import unshown
 from rnn_conformance.running.expressible import check
+from rnn_conformance.selection import compile_selection
+from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
 
@@ -125,3 +131,39 @@ def test_they_come_back_as_they_went() -> None:
 def test_nonsense_is_refused(message: dict[str, Any], where: str) -> None:
     with pytest.raises(ValueError, match=where):
         Capabilities.from_json(message)
+
+
+def test_what_is_claimed_and_never_shown_is_told() -> None:
+    cases = {c.id: c for c in Store(check=False).cases() if c.tier == "smoke"}
+    can = Capabilities(
+        layers=["LSTM"],
+        arguments={"activation": ["tanh", "relu"], "use_bias": "*", "unroll": [True, False]},
+        calls=["mask", "fit"],
+    )
+
+    def records(passing: Callable[[Case], bool]) -> list[dict[str, str]]:
+        return [{"case": c.id, "verdict": "pass" if passing(c) else "unsupported"} for c in cases.values()]
+
+    assert unshown(can, records(lambda c: True), cases) == []
+    assert unshown(can, [], cases) == []  # nobody asked
+    for name, claim in (
+        ("procedure=fit", "fit"),
+        ("activation=relu", "activation=relu"),
+        ("unroll=true", "unroll=true"),
+        ("use_bias=false", "use_bias"),
+        ("lstm", "LSTM"),
+    ):
+        matches = compile_selection(name)
+        assert unshown(can, records(lambda c: not matches(c, "float32")), cases) == [claim]  # noqa: B023
+
+
+def test_a_plug_in_imports_the_contract_alone() -> None:
+    """NumPy, ml_dtypes for bfloat16, and the standard library."""
+    code = (
+        "import sys, rnn_conformance.contract.adapter, rnn_conformance.contract.lengths_model, rnn_conformance.contract.serving\n"
+        "heavy = {'click', 'rich', 'sqlite3', 'jinja2', 'msgspec', 'safetensors', 'rnn_fixtures', 'rnn_reference'}\n"
+        "own = {m for m in sys.modules if m.startswith('rnn_conformance.') and not m.startswith('rnn_conformance.contract')}\n"
+        "print(sorted(heavy & set(sys.modules)), sorted(own))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from rnn_conformance.contract.capabilities import CALLS
+from rnn_conformance.judging import differences
 from rnn_conformance.judging.bench import Bench
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
@@ -54,3 +57,50 @@ def test_thirty_lines_of_python() -> None:
     found = records(f"{EXAMPLES / 'torch_cells.py'}:TorchCells")
     check(found, passes=30)
     assert {r.mode for r in found if r.verdict == "pass"} == {None, "native", "composed"}
+
+
+# A framework that the suite does not know, with a layer of its own interface: the reference in disguise.
+MINE = """
+import numpy as np
+import rnn_reference
+from rnn_reference import layouts
+
+__version__ = "3.0"
+
+
+class LSTM:
+    def __init__(self, features, units):
+        self.layer = rnn_reference.LSTM(units, return_sequences=True, return_state=True)
+        self.layer.build((None, None, features))
+
+    def load(self, state_dict):
+        self.layer.set_weights(list(layouts.from_torch("LSTM", state_dict).values()))
+
+    def __call__(self, inputs):
+        return self.layer(inputs)
+"""
+
+
+def test_the_page_on_writing_an_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code that it shows runs as it stands, and passes what it claims."""
+    page = (EXAMPLES.parent / "WRITE_AN_ADAPTER.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n# my_adapter\.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_adapter.py").write_text(code)
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    check(records("my_adapter.py:Mine"), passes=3)
+    (entry,) = re.findall(r"```toml\n(\[\[known\]\].*?)```", page, re.DOTALL)
+    (tmp_path / "known.toml").write_text(entry)
+    (declared,) = differences.load(AdapterRef("x", "my_adapter.py:Mine").folder, "3.1")
+    assert any(declared.applies(case, "float32") for case in Store().cases())
+
+
+def test_every_call_that_capabilities_name_is_on_the_page() -> None:
+    page = (EXAMPLES.parent / "WRITE_AN_ADAPTER.md").read_text("utf-8")
+    of_models = {
+        "mask",
+        "declared",
+        "positional",
+        "malformed",
+    }  # of layers with tf.keras's interface, or of use to few
+    assert [name for name in CALLS if name not in of_models and name not in page] == []

@@ -24,12 +24,14 @@ from rnn_conformance.cli.common import (
     tier_option,
 )
 from rnn_conformance.contract.adapter import Description
+from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
 from rnn_conformance.explaining.diagnosis import explanations
 from rnn_conformance.explaining.explain import explain
 from rnn_conformance.explaining.provocation import causes
 from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.judging.precision_classes import Spread, spread
+from rnn_conformance.judging.shown import unshown
 from rnn_conformance.results.database import Results, Run
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
@@ -104,6 +106,7 @@ def _summary(
                 "spent": {name: round(seconds, 3) for name, seconds in run.spent.items()},
                 "precision": _precision(spread(records, cases)),
                 "unexpected": len(unexpected),
+                "unshown": _unshown(run, records, cases),
                 "explanations": [
                     {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
                 ],
@@ -120,6 +123,12 @@ def _summary(
             }
         )
     return entries, bad
+
+
+def _unshown(run: Run, records: list[dict[str, Any]], cases: Mapping[str, Case]) -> list[str]:
+    """What the adapter names among its capabilities, cases ask for and none shows to work."""
+    can = run.environment.get("capabilities")
+    return unshown(Capabilities.from_json(can), records, cases) if can else []
 
 
 def _precision(found: Spread | None) -> dict[str, Any] | None:
@@ -276,6 +285,9 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
         if total := sum(entry["spent"].values()):
             shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in entry["spent"].items())
             click.echo(f"{entry['adapter']} {entry['dtype']}: {total:.0f} s of processes: {shares}")
+        if entry["unshown"]:
+            claimed = ", ".join(entry["unshown"])
+            click.echo(f"{entry['adapter']} {entry['dtype']}: claimed, but no case shows it: {claimed}")
         for example in entry["examples"]:
             click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
         for text in (entry["precision"] or {"classes": ()})["classes"]:

@@ -8,7 +8,7 @@ Arrays in and out are NumPy arrays; bfloat16 is ``ml_dtypes.bfloat16``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -43,7 +43,6 @@ class Unsupported(Exception):
         self.clause = clause
 
 
-C = TypeVar("C")
 E = TypeVar("E", bound=Exception)
 
 # What `framework` puts on an error that was raised in it.
@@ -86,6 +85,8 @@ class Description:
         dtype name to None when the framework's layer computes in it, else the reason why not.
     notes : sequence of str
         Settings that matter for the numbers, such as TF32 being off.
+    capabilities : Capabilities, optional
+        Set by the suite: the adapter's own.
     """
 
     framework: str
@@ -94,6 +95,7 @@ class Description:
     dtypes: Mapping[str, str | None]
     packages: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    capabilities: Capabilities | None = None
 
 
 @dataclass(frozen=True)
@@ -338,60 +340,6 @@ class Adapter(ABC):
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """How a stand-alone script builds and calls this layer; None when it can only go through the adapter."""
         return None
-
-
-# Constructor arguments that layers outside Keras do not have (and PyTorch's stacks), with the clause that gives them a meaning.
-KERAS_ONLY = {
-    "kernel_regularizer": "REG-1",
-    "recurrent_regularizer": "REG-1",
-    "bias_regularizer": "REG-1",
-    "activity_regularizer": "REG-2",
-    "kernel_constraint": "CONS-1",
-    "recurrent_constraint": "CONS-1",
-    "bias_constraint": "CONS-1",
-    "name": "SHAPE-10",
-    "weights": "WEIGHT-6",
-    "seed": "SHAPE-10",
-    "implementation": "SHAPE-10",
-    "use_cudnn": "SHAPE-10",
-    "dropout": "DROP-3",
-    "recurrent_dropout": "DROP-4",
-    "stacked_dropout": "DROP-5",
-    "returnsequences": "ERR-3",
-    "dtype_policy": "PREC-7",
-    "kernel_initializer": "INIT-1",
-    "recurrent_initializer": "INIT-1",
-    "bias_initializer": "INIT-1",
-}
-
-
-# Where a case leaves these, a framework shows its own defaults (INIT-1).
-KERAS_DEFAULTS = {
-    "kernel_initializer": "glorot_uniform",
-    "recurrent_initializer": "orthogonal",
-    "bias_initializer": "zeros",
-}
-
-
-def refuse_keras_only(spec: LayerSpec, framework: str) -> None:
-    """Raise `Unsupported` when a case sets an argument that only Keras's layers have."""
-    for name, clause in KERAS_ONLY.items():
-        asked = spec.arguments.get(name) not in (None, False, 0.0, "none", KERAS_DEFAULTS.get(name))
-        require(not asked, f"{framework} have no {name} argument", clause)
-    for name in spec.declared:
-        require(name == "Input", f"{framework} have no {name} argument", "SHAPE-2")
-    require(not spec.positional, f"{framework} take their sizes by position", "ERR-3")
-    require(spec.arguments.get("trainable", True), f"{framework} have no trainable argument", "FIT-4")
-
-
-def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:
-    """Weights in another layout; a shape that stands in the way of converting is one that the framework never sees."""
-    try:
-        return convert(*args, **kwargs)
-    except (ValueError, IndexError, KeyError) as error:
-        raise Unsupported(
-            "weights are converted to the framework's layout: it never sees this shape", "WEIGHT-1"
-        ) from error
 
 
 def require(condition: bool, reason: str, clause: str) -> None:

@@ -30,7 +30,7 @@ from rnn_conformance.running.session import Limits
 # A diagnosis takes several times as long as a case: so many of each declared difference, and of all others together, are made for a run.
 SAMPLE, MOST = 10, 1000
 # Few are not worth a process; many are handed over so many at a time.
-FEW, PART = 4, 8
+FEW, PART = 4, 3
 
 
 @dataclass(frozen=True)

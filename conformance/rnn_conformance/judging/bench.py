@@ -14,6 +14,7 @@ from rnn_conformance.contract.adapter import DTYPES, Adapter, LayerSpec, Model, 
 
 def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
     """What an adapter must build for a case."""
+    network = case.network
     return LayerSpec(
         case.layer,
         case.layer_arguments | case.detail.get("arguments", {}),
@@ -24,9 +25,9 @@ def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
         has_initial_state=any(call.initial_state is not None for call in case.calls),
         declared=case.detail.get("declared", {}),
         positional=tuple(case.detail.get("positional", ())),
-        num_layers=len(case.network.layers),
-        bidirectional=len(case.network.layers[0]) > 1,
-        merge_mode=case.network.merge_mode,
+        num_layers=len(network.layers),
+        bidirectional=len(network.layers[0]) > 1,
+        merge_mode=network.merge_mode,
     )
 
 

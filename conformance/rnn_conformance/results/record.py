@@ -45,16 +45,6 @@ class Record:
     seconds: float = 0.0
     returned: Sequence[np.ndarray] = field(default=(), repr=False, compare=False)
 
-    @property
-    def rms_z(self) -> float | None:
-        """Root mean square of the signed z over all outputs (PREC-8)."""
-        return spread_totals(self.spread)[0]
-
-    @property
-    def bias_z(self) -> float | None:
-        """Mean of the signed z over all outputs (PREC-9)."""
-        return spread_totals(self.spread)[1]
-
     @classmethod
     def of(cls, case: Case, verdict: Verdict, **more: Any) -> Record:
         """The record of a comparison."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from rnn_reference import layouts
 from rnn_reference.network import Network
 from rnn_reference.shapes import WEIGHTS
 
-from rnn_conformance.contract.adapter import Gradients, LayerSpec, converted, require
+from rnn_conformance.contract.adapter import Gradients, LayerSpec, Unsupported, require
 from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.contract.lengths_model import Lesson
 from rnn_conformance.running.composition import (
@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from rnn_conformance.running.remote import RemoteModel
 
 Weights = Mapping[str, np.ndarray]
+C = TypeVar("C")
 FLIPS = ("time_major", "go_backwards")
+
+
+def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:
+    """Weights in another layout; a shape that stands in the way of converting is one that the framework never sees."""
+    try:
+        return convert(*args, **kwargs)
+    except (ValueError, IndexError, KeyError) as error:
+        raise Unsupported(
+            "weights are converted to the framework's layout: it never sees this shape", "WEIGHT-1"
+        ) from error
 
 
 def _onnx(network: Network, weights: Weights) -> Weights:

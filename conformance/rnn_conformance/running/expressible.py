@@ -6,7 +6,7 @@ from typing import Any
 
 from rnn_fixtures.domain import domain, spell
 
-from rnn_conformance.contract.adapter import KERAS_ONLY, LayerSpec, Unsupported, require
+from rnn_conformance.contract.adapter import LayerSpec, Unsupported, require
 from rnn_conformance.contract.capabilities import ANY, Capabilities
 
 # What the suite does itself for layers that know lengths and states alone.
@@ -97,6 +97,29 @@ def _why(can: Capabilities, *names: str) -> tuple[str, str]:
     return f"the adapter does not name {names[0]} among its capabilities", clause
 
 
+# Constructor arguments that layers outside Keras do not have (and PyTorch's stacks), with the clause that gives them a meaning.
+KERAS_ONLY = {
+    "kernel_regularizer": "REG-1",
+    "recurrent_regularizer": "REG-1",
+    "bias_regularizer": "REG-1",
+    "activity_regularizer": "REG-2",
+    "kernel_constraint": "CONS-1",
+    "recurrent_constraint": "CONS-1",
+    "bias_constraint": "CONS-1",
+    "name": "SHAPE-10",
+    "weights": "WEIGHT-6",
+    "seed": "SHAPE-10",
+    "implementation": "SHAPE-10",
+    "use_cudnn": "SHAPE-10",
+    "dropout": "DROP-3",
+    "recurrent_dropout": "DROP-4",
+    "stacked_dropout": "DROP-5",
+    "returnsequences": "ERR-3",
+    "dtype_policy": "PREC-7",
+    "kernel_initializer": "INIT-1",
+    "recurrent_initializer": "INIT-1",
+    "bias_initializer": "INIT-1",
+}
 CLAUSES = {
     "lengths": "MASK-7",
     "mask": "MASK-1",

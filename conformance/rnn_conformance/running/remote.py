@@ -93,6 +93,7 @@ class RemoteAdapter(Adapter):
                 dtypes={clean(k, 80): None if v is None else clean(v, 400) for k, v in dtypes.items()},
                 packages={clean(k, 80): clean(v, 80) for k, v in dict(said.get("packages") or {}).items()},
                 notes=[clean(note, 400) for note in said.get("notes") or ()],
+                capabilities=self._can,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise AdapterUnavailable(

@@ -273,7 +273,9 @@ def _unsupported(case: Case, reason: str) -> Record:
 
 
 def _environment(what: Description) -> dict[str, object]:
+    can = what.capabilities
     return {
+        "capabilities": None if can is None else can.to_json(),
         "packages": dict(what.packages),
         "notes": list(what.notes),
         "python": platform.python_version(),

@@ -49,11 +49,6 @@ def checked(outputs: object) -> list[np.ndarray]:
     return list(outputs)
 
 
-def raised_in(error: BaseException) -> Path:
-    """The file whose code raised an error."""
-    return Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-
-
 def describe_error(error: BaseException) -> str:
     """Type, message and place of an error, on one line."""
     if isinstance(error, Refusal):  # of another process, which has said where
