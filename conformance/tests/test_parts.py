@@ -49,7 +49,18 @@ def test_selection(cases: list[Case], expression: str, test: Any) -> None:
     assert [c.id for c in cases if matches(c, "float32")] == [c.id for c in cases if test(c)]
 
 
-@pytest.mark.parametrize("expression", ["lstm and", "(mask=right", "a b", "not", "not activaton=relu"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "lstm and",
+        "(mask=right",
+        "a b",
+        "not",
+        "not activaton=relu",
+        "(" * 5000 + "lstm" + ")" * 5000,
+        "not " * 5000 + "lstm",
+    ],
+)
 def test_bad_selection(expression: str) -> None:
     with pytest.raises(ConfigurationError, match="the selection"):
         compile_selection(expression)

@@ -255,6 +255,8 @@ class Results:
 
     def _once(self, table: str, **facts: str | int) -> int:
         """The number of a row that is stored once."""
+        # A lone surrogate cannot be stored.
+        facts = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in facts.items()}
         columns, values = ", ".join(facts), [*facts.values()]
         self._db.execute(
             f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values

@@ -1,0 +1,159 @@
+"""What readers of results work with: everything that is known of one implementation, from whatever runs and directories it came.
+
+Runs of one adapter, framework version, device, dtype and revision of the golden data are one *subject*: parts, shards, resumed and repeated runs
+join, and of a case that was run more than once the newest record counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rnn_fixtures.case import TIERS
+
+from rnn_conformance.judging.differences import is_unexpected
+from rnn_conformance.results.database import FILE, Results, Run
+
+WHOLE = "1/1"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run, and the directory that it is in."""
+
+    folder: Path
+    run: Run
+
+
+class Subject:
+    """One adapter, framework version, device, dtype and revision of the golden data.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+        Newest first.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = sorted(parts, key=lambda part: (part.run.started, part.run.id), reverse=True)
+
+    @property
+    def folder(self) -> Path:
+        """The directory of the newest part."""
+        return self.parts[0].folder
+
+    @cached_property
+    def run(self) -> Run:
+        """The parts as one run: the newest, over all that any of them selected."""
+        runs = [part.run for part in self.parts]
+        tier = max((run.tier for run in runs), key=_size)
+        shards = WHOLE if any(run.shard == WHOLE for run in runs) else ", ".join(sorted({r.shard for r in runs}))
+        selections = {run.selection for run in runs}
+        selection = "" if "" in selections else " or ".join(f"({s})" for s in sorted(selections))
+        total = len(self.records) + self.missing
+        return replace(runs[0], tier=tier, shard=shards, selection=selection, selected=total)
+
+    @cached_property
+    def _found(self) -> tuple[list[dict[str, Any]], int]:
+        found: dict[str, dict[str, Any]] = {}
+        damaged = 0
+        for part in self.parts:
+            with Results(part.folder) as results:
+                for record in results.records(part.run):
+                    found.setdefault(record["case"], record | {"run": part.run.id})
+                damaged += results.damaged
+        return [found[case] for case in sorted(found)], damaged
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The newest record of every case, by case id, with the id of its run."""
+        return self._found[0]
+
+    @property
+    def damaged(self) -> int:
+        """How many records were left out because they are damaged."""
+        return self._found[1]
+
+    @cached_property
+    def by_case(self) -> dict[str, dict[str, Any]]:
+        """Records by case id."""
+        return {record["case"]: record for record in self.records}
+
+    def shown(self, record: dict[str, Any]) -> str:
+        """The verdict's column: known discrepancies apart from unexpected ones."""
+        verdict = record["verdict"]
+        if verdict == "pass" and record["mode"] == "composed":
+            return "pass (composed)"
+        return "known" if record["known"] and verdict != "stale" else verdict
+
+    @property
+    def unexpected(self) -> list[dict[str, Any]]:
+        """Discrepancies and failures that nobody declared, and stale declarations."""
+        return [r for r in self.records if is_unexpected(r["verdict"], r["known"])]
+
+    @cached_property
+    def missing(self) -> int:
+        """Cases that interrupted runs selected and did not come to, unless another run was over all of them."""
+        return sum(self._missing(part) for part in self.parts if not part.run.finished)
+
+    def _missing(self, part: Part) -> int:
+        run = part.run
+        for other in (p.run for p in self.parts):
+            same = (other.tier, other.selection, other.shard) == (run.tier, run.selection, run.shard)
+            wider = not other.selection and other.shard == WHOLE and _size(other.tier) >= _size(run.tier)
+            newer = (other.started, other.id) > (run.started, run.id)
+            if (same and newer) or (wider and other.finished):
+                return 0
+        with Results(part.folder) as results:
+            return max(0, run.selected - len(results.done(run)))
+
+    @property
+    def spent(self) -> Counter[str]:
+        """Seconds by what took them, all parts together."""
+        total: Counter[str] = Counter()
+        for part in self.parts:
+            total.update(part.run.spent)
+        return total
+
+    @property
+    def declared(self) -> dict[str, dict[str, str]]:
+        """The known differences that were declared when it ran, by id."""
+        return {entry["id"]: entry for part in reversed(self.parts) for entry in part.run.declared}
+
+
+def _size(tier: str) -> int:
+    return TIERS.index(tier) if tier in TIERS else len(TIERS)
+
+
+def directories(folder: Path) -> list[Path]:
+    """The folder itself when it holds results, else its sub-folders that do."""
+    if (folder / FILE).is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{FILE}")) or [folder]
+
+
+def collect(folders: Sequence[Path]) -> list[Subject]:
+    """Every subject of some directories, or folders of such; of each only the newest revision of the golden data."""
+    return [Subject(parts) for parts in _newest(list(_parts(folders)))]
+
+
+def _parts(folders: Sequence[Path]) -> Iterator[Part]:
+    for folder in dict.fromkeys(found for given in folders for found in directories(given)):
+        with Results(folder) as results:
+            yield from (Part(folder, run) for run in results.runs())
+
+
+def _newest(parts: list[Part]) -> list[list[Part]]:
+    subjects: dict[tuple[str, ...], list[Part]] = {}
+    for part in parts:
+        run = part.run
+        subjects.setdefault((run.adapter, run.version, run.device, run.dtype), []).append(part)
+    found = []
+    for _, own in sorted(subjects.items()):
+        revision = max(own, key=lambda part: part.run.started).run.fixtures
+        found.append([part for part in own if part.run.fixtures == revision])
+    return found
