@@ -261,6 +261,8 @@ class Hostile(Adapter):
             sys.exit(0)
         if self._how == "describe-die":
             os._exit(0)
+        if self._how == "describe-hang":
+            time.sleep(600)
         if self._how == "describe-none":
             return None  # type: ignore[return-value]
         if self._how == "describe-nonsense":

@@ -117,6 +117,16 @@ def test_an_adapter_that_does_not_describe_itself_cannot_start(session: Session,
         RemoteAdapter(session).describe()
 
 
+@pytest.mark.parametrize("session", ["describe-hang"], indirect=True)
+def test_an_adapter_that_never_describes_itself_cannot_start(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnn_conformance.running.session.START_LIMIT", 2.0)
+    with pytest.raises(AdapterUnavailable, match="no answer within 2 s"):
+        RemoteAdapter(session).describe()
+    assert not session.is_alive
+
+
 @pytest.mark.parametrize(
     ("program", "reason"),
     [

@@ -213,7 +213,9 @@ class Results:
             self._insert(run)
 
     def _insert(self, run: Run) -> None:
-        values = [json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) else v for v in vars(run).values()]
+        values = [
+            json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) else v for v in vars(run).values()
+        ]
         names = ", ".join(vars(run))
         self._db.execute(f"INSERT INTO runs ({names}) VALUES ({', '.join('?' * len(values))})", values)
 
@@ -231,13 +233,23 @@ class Results:
 
     def _add(self, number: int, fixtures: str, record: Record) -> None:
         row = _Row(
-            *(record.case, record.family, " ".join(record.clauses), record.verdict, record.known, record.z, record.seconds),
+            *(
+                record.case,
+                record.family,
+                " ".join(record.clauses),
+                record.verdict,
+                record.known,
+                record.z,
+                record.seconds,
+            ),
             *(record.mode or "", record.path or "", record.clause or "", record.message),
             packing.numbers(record),
             json.dumps(record.agrees_with) if record.diagnosed else None,
             "" if record.diagnosed else None,
         )
-        self._insert_row(number, fixtures, row, packing.pack_arrays(record.returned) if record.returned else b"")
+        self._insert_row(
+            number, fixtures, row, packing.pack_arrays(record.returned) if record.returned else b""
+        )
 
     def _insert_row(self, number: int, fixtures: str, row: _Row, returned: bytes) -> None:
         revision = self._once("revisions", digest=fixtures)
@@ -256,14 +268,17 @@ class Results:
     def _once(self, table: str, **facts: str | int) -> int:
         """The number of a row that is stored once."""
         # A lone surrogate cannot be stored.
-        facts = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in facts.items()}
+        facts = {
+            k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in facts.items()
+        }
         columns, values = ", ".join(facts), [*facts.values()]
         self._db.execute(
             f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
         )
         key = ("revision", "id") if table == "cases" else tuple(facts)
         found = self._db.execute(
-            f"SELECT number FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in key)}", [facts[k] for k in key]
+            f"SELECT number FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in key)}",
+            [facts[k] for k in key],
         )
         return int(found.fetchone()[0])
 

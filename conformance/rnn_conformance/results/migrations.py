@@ -74,7 +74,12 @@ def _from_first(db: sqlite3.Connection, version: str) -> int:
     columns = "id, started, finished, suite, fixtures, tier, selection, shard, adapter, framework, version, device, dtype, selected, environment"
     db.execute(f"INSERT INTO runs ({columns}) SELECT {columns} FROM old_runs ORDER BY started, rowid")
     db.execute("INSERT INTO revisions (digest) SELECT DISTINCT fixtures FROM runs")
-    runs = {id_: (number, revision) for id_, number, revision in db.execute("SELECT id, runs.number, revisions.number FROM runs JOIN revisions ON digest = fixtures")}
+    runs = {
+        id_: (number, revision)
+        for id_, number, revision in db.execute(
+            "SELECT id, runs.number, revisions.number FROM runs JOIN revisions ON digest = fixtures"
+        )
+    }
     cases: dict[tuple[int, str], int] = {}
     words: dict[tuple[str, ...], int] = {}
     damaged = 0
@@ -102,17 +107,28 @@ def _take_first(
     case = revision, str(record["case"])
     said = tuple(str(record.get(name) or "") for name in ("mode", "path", "clause", "message"))
     spread = {name: [float(v) for v in sums] for name, sums in record.get("spread", {}).items()}
-    numbers = [real("z_strict"), real("max_abs_error"), int(record.get("elements", 0)), record.get("where"), spread]
+    numbers = [
+        real("z_strict"),
+        real("max_abs_error"),
+        int(record.get("elements", 0)),
+        record.get("where"),
+        spread,
+    ]
     values = (str(record["verdict"]), record.get("known"), real("z"), float(record["seconds"]))
     family, clauses = str(record["family"]), " ".join(record["clauses"])
     if case not in cases:
-        made = db.execute("INSERT INTO cases (revision, id, family, clauses) VALUES (?, ?, ?, ?)", (*case, family, clauses))
+        made = db.execute(
+            "INSERT INTO cases (revision, id, family, clauses) VALUES (?, ?, ?, ?)", (*case, family, clauses)
+        )
         cases[case] = int(made.lastrowid or 0)
     if said not in words:
         made = db.execute("INSERT INTO words (mode, path, clause, message) VALUES (?, ?, ?, ?)", said)
         words[said] = int(made.lastrowid or 0)
     blob = msgspec.msgpack.encode(numbers)
-    db.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (number, cases[case], *values, words[said], blob))
+    db.execute(
+        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, cases[case], *values, words[said], blob),
+    )
     if record.get("diagnosed") or record.get("agrees_with"):
         agrees = json.dumps(list(record.get("agrees_with", [])))
         db.execute("INSERT INTO explained VALUES (?, ?, ?, '')", (number, cases[case], agrees))

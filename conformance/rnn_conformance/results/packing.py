@@ -35,7 +35,9 @@ def unpack_numbers(blob: bytes) -> dict[str, Any]:
 
 def pack_arrays(arrays: Sequence[np.ndarray]) -> bytes:
     """Arrays as bytes."""
-    return msgspec.msgpack.encode([[a.dtype.name, list(a.shape), np.ascontiguousarray(a).tobytes()] for a in arrays])
+    return msgspec.msgpack.encode(
+        [[a.dtype.name, list(a.shape), np.ascontiguousarray(a).tobytes()] for a in arrays]
+    )
 
 
 def unpack_arrays(blob: bytes) -> list[np.ndarray]:

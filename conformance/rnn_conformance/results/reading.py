@@ -51,7 +51,9 @@ class Subject:
         """The parts as one run: the newest, over all that any of them selected."""
         runs = [part.run for part in self.parts]
         tier = max((run.tier for run in runs), key=_size)
-        shards = WHOLE if any(run.shard == WHOLE for run in runs) else ", ".join(sorted({r.shard for r in runs}))
+        shards = (
+            WHOLE if any(run.shard == WHOLE for run in runs) else ", ".join(sorted({r.shard for r in runs}))
+        )
         selections = {run.selection for run in runs}
         selection = "" if "" in selections else " or ".join(f"({s})" for s in sorted(selections))
         total = len(self.records) + self.missing
