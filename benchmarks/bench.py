@@ -11,15 +11,21 @@ import argparse
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import rnn_reference
 from rnn_conformance.judging.bench import build_key
+from rnn_conformance.results.database import Results, new_run
+from rnn_conformance.results.record import Record
 from rnn_conformance.running import worker
 from rnn_conformance.running.registry import resolve
+from rnn_conformance.running.runner import batches
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
 from rnn_fixtures.locations import DATA
@@ -154,6 +160,62 @@ def sharing_builds(adapter: str) -> None:
     )
 
 
+def overhead(adapter: str, count: int = 600) -> None:
+    """What running and judging cost beside the framework's own time, in cases that the adapter runs."""
+    ref = resolve(adapter)
+    core = [
+        c
+        for c in Store().cases()
+        if c.family in ("forward", "stateful", "training") and "float32" in c.dtypes
+    ]
+    cases = [
+        c
+        for c in core
+        if c.argument("activation") == "tanh" and c.argument("recurrent_activation") == "sigmoid"
+    ]
+    left = [c for batch in batches(cases[:: max(1, len(cases) // count)]) for c in batch]
+    ran = 0
+    spent: Counter[str] = Counter()
+    while left:
+        batch = worker.run_batch(ref, "float32", "cpu", left, DATA)
+        left = batch.rest
+        ran += sum(record.verdict != "unsupported" for record in batch.records)
+        spent.update(batch.spent)
+    parts = ("framework", "messages", "judging")
+    lines = {f"{name}, a case": spent[name] / max(ran, 1) for name in parts}
+    show(f"{ran} cases on {adapter}, of which the framework's own", lines)
+
+
+def results(count: int = 20_000) -> None:
+    """Writing and reading records, and what they take on disk."""
+    case = next(c for c in Store().cases() if c.id == "lstm/forward/defaults")
+    where = {"output": "output", "index": [1, 2]}
+    numbers = {"z": 0.5, "z_strict": 0.6, "max_abs_error": 1e-8, "where": where, "elements": 36}
+    spread = {name: [12.0, 1.5, -0.25, 3.0] for name in ("output", "h", "c")}
+    records = [
+        Record(f"{case.id},{k}", case.family, case.clauses, "pass", "native", spread=spread, **numbers)
+        for k in range(count)
+    ]
+    fields = dict.fromkeys(
+        "fixtures tier selection shard adapter framework version device dtype".split(), "x"
+    )
+    with tempfile.TemporaryDirectory() as folder, Results(Path(folder), create=True) as database:
+        sizes = []
+        for _ in range(2):
+            run = new_run(**fields, selected=count, environment={})
+            database.start(run)
+            started = time.perf_counter()
+            for k in range(0, count, 48):
+                database.add(run, records[k : k + 48])
+            written = time.perf_counter() - started
+            sizes.append(sum(path.stat().st_size for path in Path(folder).glob("*")))
+        started = time.perf_counter()
+        assert sum(1 for _ in database.records(run)) == count
+        read = time.perf_counter() - started
+    show("a record", {"written, 48 at a time": written / count, "read": read / count})
+    print(f"  {(sizes[1] - sizes[0]) / count:.0f} bytes, {sizes[0] / count:.0f} with the facts of its case")
+
+
 def start_up() -> None:
     """The command line's start against Python's own."""
 
@@ -179,4 +241,6 @@ if __name__ == "__main__":
     arithmetics()
     float_layers()
     sharing_builds(chosen.adapter)
+    overhead(chosen.adapter)
+    results()
     start_up()

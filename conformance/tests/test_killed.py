@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from rnn_conformance.results.database import Results
 
+# RNN_CONFORMANCE_KILLS=50 for a thorough search.
+KILLS = int(os.environ.get("RNN_CONFORMANCE_KILLS", "4"))
 SELECT = "family=forward and lstm and size=base and activation=tanh"
 
 
@@ -80,7 +82,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_killed_and_resumed_gives_the_same_records(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     chance = random.Random(7)
-    for number in range(4):
+    for number in range(KILLS):
         process = start(tmp_path, *(["--resume"] if number else []))
         time.sleep(chance.uniform(0.2, 4.0))
         process.send_signal(signal.SIGKILL)

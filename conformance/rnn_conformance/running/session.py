@@ -74,7 +74,7 @@ class Session:
     stop : function
         Asked while waiting: true where the run was interrupted.
     adopts : bool
-        Whether this process has no other children, so that what a killed one leaves behind can be told, and ended (Linux).
+        Whether this process starts no other children meanwhile, so that what a killed one leaves behind can be told, and ended (Linux).
     """
 
     ref: AdapterRef
@@ -85,6 +85,7 @@ class Session:
     seconds: float = 0.0  # of the implementation's own, since somebody set it to zero
     waited: float = 0.0  # for answers, in all
 
+    _others: frozenset[int] = frozenset()  # children that were there before
     _process: subprocess.Popen[bytes] | None = None
     _requests: int = -1
     _answers: int = -1
@@ -195,6 +196,7 @@ class Session:
     def _start(self) -> None:
         self.close()
         if self.adopts:
+            self._others = self._others or _children()
             _become_subreaper()
         self.starts += 1
         self._rest, self._tail = b"", bytearray()
@@ -314,7 +316,7 @@ class Session:
                 with suppress(OSError, ValueError):
                     stream.close()
         if self.adopts:
-            _end_orphans()
+            _end_orphans(self._others)
 
 
 class _Printed:
@@ -368,9 +370,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _end_orphans() -> None:
-    """End the processes that were left to this one (see `Session.adopts`)."""
-    for pid in [child for child, parent in _parents().items() if parent == os.getpid()]:
+def _children() -> frozenset[int]:
+    return frozenset(child for child, parent in _parents().items() if parent == os.getpid())
+
+
+def _end_orphans(others: frozenset[int]) -> None:
+    """End the processes that were left to this one, but for its own (see `Session.adopts`)."""
+    for pid in _children() - others:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
