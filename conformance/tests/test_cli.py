@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -321,3 +322,76 @@ def test_every_argument_has_a_clause_a_case_and_a_verdict(tmp_path: Path, result
     missing = json.loads(partial.stdout)["missing"]
     assert partial.returncode == (1 if missing else 0)
     assert all("no verdict from" in line for line in missing)
+
+
+def test_every_adapter_with_a_framework_has_its_environment() -> None:
+    """tox.ini names them once; CI and the nightly job ask `adapters list`."""
+    done = cli("adapters", "list", "--format", "json")
+    found = json.loads(done.stdout)
+    schema = json.loads((SPEC / "schemas/adapters.schema.json").read_text("utf-8"))
+    jsonschema.validate(found, schema)
+    names = {a["name"] for a in found["adapters"] if a["extra"]}
+    tox = (HERE.parents[1] / "tox.ini").read_text("utf-8")
+    (environments,) = re.findall(
+        r"^\[testenv:\{([a-z,-]+)\}\]$", tox.replace("{,-py311,-py312,-py313}", ""), re.MULTILINE
+    )
+    assert set(environments.split(",")) == names
+    (label,) = re.findall(r"^    conformance = (.*)$", tox, re.MULTILINE)
+    assert set(label.split(", ")) == names | {"report"}
+
+
+def test_an_adapter_from_elsewhere_brings_its_differences_and_scripts(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(HERE)!r})\nfrom fakes import Value as Mine\n"
+    )
+    (tmp_path / "known.toml").write_text(
+        '[[known]]\nid = "off"\nselect = "mask=right"\nverdict = "value"\nclause = "MASK-3"\nreason = "always"\n'
+    )
+    (tmp_path / "repros").mkdir()
+    (tmp_path / "repros/off.py").write_text("# kept\nraise SystemExit(1)\n")
+    case = "lstm/forward/mask=right,return_sequences"
+    run = ["run", "--adapter", "mine.py:Mine", "--select", f"id={case}", "--out", "results"]
+    done = cli(*run, "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (entry,) = json.loads(done.stdout)["runs"]
+    assert entry["verdicts"] == {"known value": 1}
+    done = cli("repro", case, "--adapter", "mine.py:Mine", cwd=tmp_path)
+    assert done.stdout.startswith("# kept")
+    (tmp_path / "known.toml").write_text("[[known]]\nid = 1")
+    done = cli(*run, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "does not declare differences" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["cases"], 0),
+        (["cases", "--format", "json"], 0),
+        (["--help"], 0),
+        (["run", "--adapter", "numpy", "--select", "id=lstm/forward/defaults"], 0),
+        (["run", "--adapter", "fakes:Value", "--select", "id=lstm/forward/mask=right,return_sequences"], 1),
+        (
+            [
+                "run",
+                "--adapter",
+                "fakes:Value",
+                "--select",
+                "id=lstm/forward/mask=right,return_sequences",
+                "--format",
+                "pretty",
+            ],
+            1,
+        ),
+    ],
+)
+def test_whoever_reads_may_go_away(tmp_path: Path, arguments: list[str], status: int) -> None:
+    command = [sys.executable, "-m", "rnn_conformance", *arguments]
+    more = ["--out", str(tmp_path / "results")] if "run" in arguments else []
+    process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=HERE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    assert (process.wait(), "Traceback" in err, "Broken" in err) == (status, False, False)

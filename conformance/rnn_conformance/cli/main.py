@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -68,12 +71,40 @@ def main() -> None:
     """
 
 
+class _Forgiving:
+    """Standard output whose reader may go away: what is left then goes nowhere, and the exit status stays what it is."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return action(*args)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            return len(args[0]) if args else None
+
+    def write(self, text: str) -> int:
+        return int(self._try(self._stream.write, text))
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+
 def entry_point() -> None:
     """Run the command line and exit with the contract's code; to be asked to end is to be interrupted."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, signal.default_int_handler)
-    sys.exit(_guarded())
+    sys.stdout = _Forgiving(sys.stdout)
+    status = _guarded()
+    sys.stdout.flush()
+    sys.exit(status)
 
 
 def _guarded() -> int:
@@ -92,9 +123,6 @@ def _guarded() -> int:
     except SuiteError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe went away
-        sys.stderr.close()
-        return Exit.EXPECTED
     except OSError as error:  # an output folder that cannot be written, and the like
         click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
         return Exit.USAGE
