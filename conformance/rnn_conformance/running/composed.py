@@ -116,7 +116,7 @@ class Composed(PredictingInBatches):
 
     # -- in --------------------------------------------------------------------------------------
 
-    def _flipped(self, array: np.ndarray, *names: str) -> np.ndarray:
+    def _flipped(self, array: np.ndarray) -> np.ndarray:
         """An array [B, T, ...] or [T, B, ...] of a call, made [B, T, ...] and put into the order of processing."""
         if self._spec.arguments["time_major"]:
             array = array.swapaxes(0, 1)
@@ -304,7 +304,9 @@ class Composed(PredictingInBatches):
     # -- weights and shapes ------------------------------------------------------------------------
 
     def initial_weights(self) -> Weights:
-        return _to_keras(self._layout, self._spec, self._remote.weights())
+        found = _to_keras(self._layout, self._spec, self._remote.weights())
+        self.path = self._remote.path
+        return found
 
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
         return {name: array.shape for name, array in self.initial_weights().items()}
