@@ -395,3 +395,15 @@ def test_whoever_reads_may_go_away(tmp_path: Path, arguments: list[str], status:
     err = process.stderr.read().decode()
     process.stderr.close()
     assert (process.wait(), "Traceback" in err, "Broken" in err) == (status, False, False)
+
+
+def test_damaged_records_are_told(tmp_path: Path, results: Path) -> None:
+    other = Path(shutil.copytree(results, tmp_path / "results"))
+    with sqlite3.connect(other / "results.sqlite") as db:
+        db.execute("UPDATE results SET verdict = 'splendid' WHERE \"case\" IN (1, 2) AND run = 1")
+    db.close()
+    done = cli("report", str(other), "--out", str(tmp_path / "site"), "--format", "json")
+    assert done.returncode == 0
+    assert "2 damaged records" in done.stderr
+    assert json.loads(done.stdout)["damaged"] == 2
+    assert (tmp_path / "site/index.html").stat().st_size > 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_all_causes_of_a_run(tmp_path: Path) -> None:
     assert entry["shown"]
     assert entry["cases"] == 1
     assert Path(entry["script"]).is_file()
+
+
+def test_what_results_name_and_nobody_knows_stays_text(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    cli("run", "--adapter", "fakes:Value", "--select", f"id={CASE}", "--out", str(results))
+    wild = '"""\\nraise SystemExit(77)\\n"""'
+    with sqlite3.connect(results / "results.sqlite") as db:
+        db.execute("UPDATE explained SET agrees_with = ?", (json.dumps([wild]),))
+        db.execute("UPDATE words SET clause = ?", (wild,))
+    db.close()
+    done = cli("repro", "--results", str(results), "--check", "--format", "json", "--adapter", "fakes:Value")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads(done.stdout)["scripts"]
+    assert entry["cause"] == wild
+    ran = subprocess.run([sys.executable, entry["script"]], capture_output=True, cwd=HERE, check=False)
+    assert ran.returncode == 1
+    assert cli("report", str(results), "--out", str(tmp_path / "site")).returncode == 0
+    assert wild not in (tmp_path / "site/index.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

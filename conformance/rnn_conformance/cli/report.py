@@ -27,6 +27,11 @@ from rnn_conformance.reporting import page
 def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str | None) -> None:
     """Build the report of the newest runs in one or more results directories, or folders of such."""
     views = page.views(folders)
+    for view in views:
+        if view.damaged:
+            click.echo(
+                f"{view.run.label}: {view.damaged} damaged records in {view.folder} are left out", err=True
+            )
     if export == "json":
         text = json.dumps(page.export_json(views), indent=1) + "\n"
         target = out / "results.json" if out.is_dir() or not out.suffix else out
@@ -41,4 +46,11 @@ def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str
     if is_pretty(style):
         click.echo(f"open {target}", err=True)
     else:
-        print_json({"schema": "report-1", "written": str(target), "runs": len(views)})
+        print_json(
+            {
+                "schema": "report-1",
+                "written": str(target),
+                "runs": len(views),
+                "damaged": sum(view.damaged for view in views),
+            }
+        )

@@ -127,7 +127,9 @@ def _all(
             run = group.view.run
             text = "" if fresh else differences.kept_script(ref.folder, group.known)
             if not text:
-                text = reproduce(ref, group.case, data, run.dtype, run.device, fresh=fresh).script
+                text = reproduce(
+                    ref, group.case, data, run.dtype, run.device, fresh=fresh, stored=group.record
+                ).script
             if text:
                 (out / group.file).write_text(text, "utf-8")
             entries.append(
@@ -136,7 +138,7 @@ def _all(
                     "cause": group.cause,
                     "known": group.known,
                     "dtype": group.view.run.dtype,
-                    "verdict": group.verdict,
+                    "verdict": group.record.verdict,
                     "cases": group.count,
                     "example": group.case.id,
                     "script": str(out / group.file) if text else None,

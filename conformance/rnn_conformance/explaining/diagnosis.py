@@ -22,7 +22,7 @@ from rnn_conformance.contract.adapter import Unsupported
 from rnn_conformance.judging.bench import Bench
 from rnn_conformance.judging.families import PROCEDURES
 from rnn_conformance.judging.families.outcome import Outcome
-from rnn_conformance.proving.variants import REGISTRY, variant_of
+from rnn_conformance.proving.variants import REGISTRY, has_variant, variant_of
 from rnn_conformance.proving.variants.base import Variant, VariantAdapter, combined
 from rnn_conformance.proving.variants.gates import KNOWN
 
@@ -256,7 +256,8 @@ class Explanation:
     @property
     def summary(self) -> str:
         """What the variant does, in words."""
-        return variant_of(self.variant).summary
+        known = has_variant(self.variant)
+        return variant_of(self.variant).summary if known else "does what this version has no name for"
 
 
 def explanations(agreeing: Mapping[str, Sequence[str]]) -> list[Explanation]:

@@ -28,7 +28,7 @@ from rnn_conformance.explaining.shrink import BUDGET, needed, shrink
 from rnn_conformance.judging import differences
 from rnn_conformance.judging.bench import Bench, layer_spec
 from rnn_conformance.judging.verdict import FAILURES, FAULTY, smallest_normal
-from rnn_conformance.proving.variants import variant_of
+from rnn_conformance.proving.variants import has_variant, variant_of
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.session import clean
@@ -63,7 +63,14 @@ class Repro:
 
 
 def reproduce(
-    ref: AdapterRef, case: Case, data: Path, dtype: str, device: str, *, fresh: bool = False
+    ref: AdapterRef,
+    case: Case,
+    data: Path,
+    dtype: str,
+    device: str,
+    *,
+    fresh: bool = False,
+    stored: Record | None = None,
 ) -> Repro:
     """Run a case, make it small, write the script. One that ends the adapter's process, or does not end, is written down as it is.
 
@@ -71,11 +78,11 @@ def reproduce(
     ----------
     fresh : bool
         Write a new script also where one is kept with a declared difference.
+    stored : Record, optional
+        Of the case, explained, where it has been run before.
     """
     store = Store(data, check=False)
-    record = run_case(Bench(adapter(ref), store, dtype, device), case)
-    explained(record, case, Diagnosis(store, dtype))
-    differences.apply(record, case, dtype, differences.load(ref.folder, adapter(ref).describe().version))
+    record = _record(ref, case, store, dtype, device) if stored is None else stored
     if record.verdict not in FAULTY:
         return Repro(record)
     kept = "" if fresh or record.known is None else differences.kept_script(ref.folder, record.known)
@@ -89,6 +96,14 @@ def reproduce(
             terms = needed(small, still)
             return Repro(record, script_of(ref, small, dtype, device, record, terms), needed=terms)
     return Repro(record, _through_adapter(ref, case.id, None, dtype, device, record, ()))
+
+
+def _record(ref: AdapterRef, case: Case, store: Store, dtype: str, device: str) -> Record:
+    """What comes of the case now."""
+    record = run_case(Bench(adapter(ref), store, dtype, device), case)
+    explained(record, case, Diagnosis(store, dtype))
+    differences.apply(record, case, dtype, differences.load(ref.folder, adapter(ref).describe().version))
+    return record
 
 
 @dataclass(frozen=True)
@@ -151,7 +166,7 @@ def _lines(case_id: str, record: Record, terms: Sequence[str]) -> list[str]:
     lines = [f"Found by the case {case_id}", f"of rnn-conformance, as {record.verdict}."]
     if terms:
         lines.append(f"It takes: {', '.join(terms)}.")
-    if record.agrees_with:
+    if record.agrees_with and has_variant(record.agrees_with[0]):
         variant = variant_of(record.agrees_with[0])
         lines.append(f"The results are those of an implementation that {variant.summary}.")
         lines.append(_titled(variant.clause))
@@ -161,7 +176,8 @@ def _lines(case_id: str, record: Record, terms: Sequence[str]) -> list[str]:
 
 
 def _titled(clause: str) -> str:
-    return f"{clause}: {clauses()[clause]['title']}."
+    known = clauses().get(clause)  # results of another version may name others
+    return f"{clause}: {known['title']}." if known else f"{clause}."
 
 
 def _through_adapter(

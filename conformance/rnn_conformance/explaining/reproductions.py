@@ -16,6 +16,7 @@ from rnn_fixtures.case import Case
 from rnn_conformance.explaining.provocation import cause_of
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.reading import Subject
+from rnn_conformance.results.record import Record
 
 SCRIPT_SECONDS = 180.0
 # Where `rnn-conformance repro --results DIR` puts its scripts, in DIR.
@@ -34,13 +35,15 @@ class Group:
         Their `cause_of`.
     case : Case
         The smallest of them.
+    record : Record
+        Of that case.
     """
 
     view: Subject
     cause: str
     known: str | None
     case: Case
-    verdict: str
+    record: Record
     count: int
 
     @property
@@ -82,7 +85,7 @@ def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:
                 cause,
                 str(declared) if declared else None,
                 cases[str(record["case"])],
-                str(record["verdict"]),
+                Record.from_json(record),
                 len(entries),
             )
         )

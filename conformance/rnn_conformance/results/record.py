@@ -55,6 +55,15 @@ class Record:
         """The record of a case without a comparison."""
         return cls(case.id, case.family, case.clauses, verdict, message=message, **more)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """The inverse of `to_json`."""
+        fields = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        for name in ("z", "z_strict", "max_abs_error"):
+            fields[name] = None if fields[name] is None else float(fields[name])
+        spread = {name: [float(v) for v in sums] for name, sums in data["spread"].items()}
+        return cls(**fields | {"clauses": tuple(data["clauses"]), "spread": spread})
+
     def keep(self, arrays: Sequence[np.ndarray]) -> None:
         """Keep what was returned, where it is not too large."""
         if sum(array.nbytes for array in arrays) <= RETURNED:

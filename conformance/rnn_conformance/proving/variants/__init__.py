@@ -25,6 +25,15 @@ REGISTRY: dict[str, Variant] = {
 }
 
 
+def has_variant(name: str) -> bool:
+    """Whether a name is that of a variant, or of a pair: names come from results of other versions, too."""
+    try:
+        variant_of(name)
+    except (KeyError, AssertionError, AttributeError):
+        return False
+    return True
+
+
 def variant_of(name: str) -> Variant:
     """A variant of the registry, or the two of a name like "mask-zeros + bias-dropped" at once."""
     first, _, second = name.partition(PAIR)
