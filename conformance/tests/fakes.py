@@ -136,7 +136,7 @@ class SlowStartAndHang(Broken):
     fault = "hang"
 
     def __init__(self) -> None:
-        time.sleep(4.5)
+        time.sleep(2.5)
 
 
 class DiesAtStart(Broken):

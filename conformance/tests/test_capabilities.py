@@ -142,10 +142,15 @@ def test_what_is_claimed_and_never_shown_is_told() -> None:
     )
 
     def records(passing: Callable[[Case], bool]) -> list[dict[str, str]]:
-        return [{"case": c.id, "verdict": "pass" if passing(c) else "unsupported"} for c in cases.values()]
+        return [{"case": c.id, "verdict": "pass" if passing(c) else "value"} for c in cases.values()]
 
     assert unshown(can, records(lambda c: True), cases) == []
     assert unshown(can, [], cases) == []  # nobody asked
+    left_out = [
+        {"case": c.id, "verdict": "pass" if c.layer == "GRU" else "unsupported"} for c in cases.values()
+    ]
+    assert "LSTM" in unshown(can, left_out, cases)
+    assert "activation=relu" not in unshown(can, left_out[:40], cases)  # few asked
     for name, claim in (
         ("procedure=fit", "fit"),
         ("activation=relu", "activation=relu"),

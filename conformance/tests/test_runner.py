@@ -105,7 +105,7 @@ def test_a_hanging_adapter_is_stopped_and_the_run_goes_on(
         for c in cases
         if c.id.endswith("return_state,unroll") and "zero" not in c.id and "given" not in c.id
     ]
-    found = verdicts(tmp_path, name, few, timeout=4.0, workers=1)
+    found = verdicts(tmp_path, name, few, timeout=2.0, workers=1)
     assert {r["verdict"] for r in found["left"]} == {"pass"}
     assert {r["verdict"] for r in found["right"]} == {"timeout"}
 
