@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
 from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec
-from rnn_conformance.contract.capabilities import ANY, Capabilities
-from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
+from rnn_conformance.contract.capabilities import ANY, FLIPS, Capabilities
+from rnn_conformance.contract.lengths_model import LengthsModel, Outputs, Pulled
 
 ARGUMENTS = dict.fromkeys(("activation", "recurrent_activation", "use_bias", "reset_after", "unroll"), ANY)
 CALLS = ("lengths", "initial_state", "gradients", "predict", "static_shapes")
-FLIPS = ("time_major", "go_backwards")
 
 
 class Rows(Adapter):
@@ -57,7 +56,6 @@ class _Rows(LengthsModel):
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._model.set_weights(weights)
-        self._given = dict(weights)
 
     def weights(self) -> Mapping[str, np.ndarray]:
         return {name: np.zeros(shape) for name, shape in self._model.weight_shapes().items()}
@@ -67,7 +65,7 @@ class _Rows(LengthsModel):
         return {"the reference": (output, states[0])}
 
     def _turned(self, array: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        """Steps first to rows first, and each row's valid steps in the order of processing; its own inverse but for the former."""
+        """Rows [B, T, ...], each one's valid steps in the order of processing; its own inverse."""
         if not self._spec.arguments["go_backwards"] or not len(array):
             return array
         rows = [
@@ -113,6 +111,3 @@ class _Rows(LengthsModel):
             found.initial_state,
             found.weights,
         )
-
-    def learn(self, lesson: Lesson, learning_rate: float) -> None:
-        raise NotImplementedError

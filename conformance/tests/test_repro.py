@@ -83,6 +83,15 @@ def test_what_results_name_and_nobody_knows_stays_text(tmp_path: Path) -> None:
     with sqlite3.connect(results / "results.sqlite") as db:
         db.execute("UPDATE explained SET agrees_with = ?", (json.dumps([wild]),))
         db.execute("UPDATE words SET clause = ?", (wild,))
+        known = [{"id": "k", "link": "javascript:alert(1)", "reason": wild}, {"reason": "without a name"}, 7]
+        db.execute("UPDATE runs SET declared = ?", (json.dumps(known),))
+        db.execute("UPDATE results SET known = 'k'")
+    db.close()
+    assert cli("report", str(results), "--out", str(tmp_path / "known")).returncode == 0
+    page = (tmp_path / "known/index.html").read_text("utf-8")
+    assert "javascript:" not in page
+    with sqlite3.connect(results / "results.sqlite") as db:
+        db.execute("UPDATE results SET known = NULL")
     db.close()
     done = cli("repro", "--results", str(results), "--check", "--format", "json", "--adapter", "fakes:Value")
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,10 @@ CALLS = (
     "malformed",
 )
 ANY = "*"
+# Arguments that change the order of the data alone: a layer of lengths may leave them to the suite.
+FLIPS = ("time_major", "go_backwards")
+# What two directions may come to (NET-3).
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Capabilities:
         for name, allowed in (
             ("layers", ("LSTM", "GRU")),
             ("calls", CALLS),
-            ("with_lengths", ("time_major", "go_backwards")),
+            ("with_lengths", FLIPS),
         ):
             listed = isinstance(found[name], (list, tuple))
             if not listed or not all(isinstance(one, str) and one in allowed for one in found[name]):

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -375,7 +376,8 @@ def main(target: str, folder: str, requests: int, answers: int) -> None:
     """Serve an adapter over file descriptors; stdout becomes stderr, so that nothing printed is taken for an answer."""
     os.dup2(2, 1)
     faulthandler.enable()
-    with os.fdopen(requests, "rb") as source, os.fdopen(answers, "wb") as sink:
+    # The suite may have gone before it had its answer.
+    with suppress(BrokenPipeError), os.fdopen(requests, "rb") as source, os.fdopen(answers, "wb") as sink:
         try:
             adapter = load(target, folder)
         except NotStarted as error:

@@ -22,11 +22,10 @@ from rnn_conformance import __version__
 from rnn_conformance.errors import ConfigurationError, ResultsNotWritten
 from rnn_conformance.judging.verdict import VERDICTS
 from rnn_conformance.results import migrations, packing
+from rnn_conformance.results.migrations import FORMAT
 from rnn_conformance.results.record import Record, as_json
 
 FILE = "results.sqlite"
-# Of the file; a later version of the suite reads every earlier format.
-FORMAT = 2
 # Seconds to wait for another run that writes into the same directory.
 PATIENCE = 60.0
 # So many bytes of returned arrays are kept for one run.
@@ -82,6 +81,15 @@ def now() -> str:
 def new_run(**fields: Any) -> Run:
     """A run that starts now."""
     return Run(id=uuid.uuid4().hex, started=now(), finished=None, suite=__version__, **fields)
+
+
+@dataclass
+class _Place:
+    """Where the records of a run go: numbers of the run and of the golden data, and how many bytes of returned arrays are there."""
+
+    run: int
+    revision: int
+    kept: int
 
 
 class _Row(NamedTuple):
@@ -222,16 +230,22 @@ class Results:
     def add(self, run: Run, records: Iterable[Record], spent: Mapping[str, float] | None = None) -> None:
         """Add records, and the seconds that went into them; they are on disk when this returns."""
         with self._transaction():
-            number = self._number(run)
+            place = self._place(run)
             for record in records:
-                self._add(number, run.fixtures, record)
+                self._add(place, record)
             if spent:
                 self._spend(run, spent)
 
     def _number(self, run: Run) -> int:
         return int(self._db.execute("SELECT number FROM runs WHERE id = ?", (run.id,)).fetchone()[0])
 
-    def _add(self, number: int, fixtures: str, record: Record) -> None:
+    def _place(self, run: Run) -> _Place:
+        number = self._number(run)
+        query = "SELECT COALESCE(SUM(LENGTH(arrays)), 0) FROM returned WHERE run = ?"
+        kept = int(self._db.execute(query, (number,)).fetchone()[0])
+        return _Place(number, self._once("revisions", digest=run.fixtures), kept)
+
+    def _add(self, place: _Place, record: Record) -> None:
         row = _Row(
             *(
                 record.case,
@@ -247,13 +261,11 @@ class Results:
             json.dumps(record.agrees_with) if record.diagnosed else None,
             "" if record.diagnosed else None,
         )
-        self._insert_row(
-            number, fixtures, row, packing.pack_arrays(record.returned) if record.returned else b""
-        )
+        self._insert_row(place, row, packing.pack_arrays(record.returned) if record.returned else b"")
 
-    def _insert_row(self, number: int, fixtures: str, row: _Row, returned: bytes) -> None:
-        revision = self._once("revisions", digest=fixtures)
-        case = self._once("cases", revision=revision, id=row.id, family=row.family, clauses=row.clauses)
+    def _insert_row(self, place: _Place, row: _Row, returned: bytes) -> None:
+        number = place.run
+        case = self._once("cases", revision=place.revision, id=row.id, family=row.family, clauses=row.clauses)
         words = self._once("words", mode=row.mode, path=row.path, clause=row.clause, message=row.message)
         self._db.execute(
             "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -262,7 +274,8 @@ class Results:
         if row.agrees_with is not None:
             values = (number, case, row.agrees_with, row.observation or "")
             self._db.execute("INSERT OR REPLACE INTO explained VALUES (?, ?, ?, ?)", values)
-        if returned and self._kept(number) < RETURNED:
+        if returned and place.kept < RETURNED:
+            place.kept += len(returned)
             self._db.execute("INSERT OR REPLACE INTO returned VALUES (?, ?, ?)", (number, case, returned))
 
     def _once(self, table: str, **facts: str | int) -> int:
@@ -281,10 +294,6 @@ class Results:
             [facts[k] for k in key],
         )
         return int(found.fetchone()[0])
-
-    def _kept(self, number: int) -> int:
-        query = "SELECT COALESCE(SUM(LENGTH(arrays)), 0) FROM returned WHERE run = ?"
-        return int(self._db.execute(query, (number,)).fetchone()[0])
 
     def finish(self, run: Run) -> None:
         """Mark a run as complete."""
@@ -324,10 +333,10 @@ class Results:
                     new_runs += 1
                 elif run.finished:
                     self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (run.finished, run.id))
-                done, number = self.done(run), self._number(run)
+                done, place = self.done(run), self._place(run)
                 for row in other._rows(run):
                     if row.id not in done:
-                        self._insert_row(number, run.fixtures, row, other._returned(run, row.id))
+                        self._insert_row(place, row, other._returned(run, row.id))
                         new_records += 1
         return new_runs, new_records
 

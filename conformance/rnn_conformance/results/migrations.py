@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+# Of the file; a later version of the suite reads every earlier format.
+FORMAT = 2
+
 TABLES = (
     "CREATE TABLE suite (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE runs (
@@ -57,7 +60,7 @@ def create(db: sqlite3.Connection, version: str) -> None:
     """Make the tables, within a transaction of the caller's."""
     for statement in TABLES:
         db.execute(statement)
-    db.executemany("INSERT INTO suite VALUES (?, ?)", [("format", "2"), ("version", version)])
+    db.executemany("INSERT INTO suite VALUES (?, ?)", [("format", str(FORMAT)), ("version", version)])
 
 
 def migrate(db: sqlite3.Connection, number: int, version: str) -> int:

@@ -124,7 +124,12 @@ class Subject:
     @property
     def declared(self) -> dict[str, dict[str, str]]:
         """The known differences that were declared when it ran, by id."""
-        return {entry["id"]: entry for part in reversed(self.parts) for entry in part.run.declared}
+        return {
+            str(entry["id"]): {name: str(value) for name, value in entry.items()}
+            for part in reversed(self.parts)
+            for entry in part.run.declared
+            if isinstance(entry, dict) and "id" in entry
+        }
 
 
 def _size(tier: str) -> int:

@@ -12,7 +12,7 @@ from rnn_reference.network import Network
 from rnn_reference.shapes import WEIGHTS
 
 from rnn_conformance.contract.adapter import Gradients, LayerSpec, Unsupported, require
-from rnn_conformance.contract.capabilities import Capabilities
+from rnn_conformance.contract.capabilities import FLIPS, Capabilities
 from rnn_conformance.contract.lengths_model import Lesson
 from rnn_conformance.running.composition import (
     Packed,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, np.ndarray]
 C = TypeVar("C")
-FLIPS = ("time_major", "go_backwards")
 
 
 def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:

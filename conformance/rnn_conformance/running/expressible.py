@@ -7,10 +7,10 @@ from typing import Any
 from rnn_fixtures.domain import domain, spell
 
 from rnn_conformance.contract.adapter import LayerSpec, Unsupported, require
-from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.capabilities import ANY, FLIPS, Capabilities
 
 # What the suite does itself for layers that know lengths and states alone.
-COMPOSED = ("return_sequences", "return_state", "go_backwards", "time_major")
+COMPOSED = ("return_sequences", "return_state", *FLIPS)
 
 
 def check(can: Capabilities, spec: LayerSpec, *, composed: bool) -> None:

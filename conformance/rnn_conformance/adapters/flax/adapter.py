@@ -27,7 +27,7 @@ from rnn_conformance.contract.adapter import (
     framework,
     require,
 )
-from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.capabilities import ANY, FLIPS, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
 
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -93,7 +93,6 @@ DEFAULTS = {
     "recurrent_initializer": "orthogonal",
     "bias_initializer": "zeros",
 }
-FLIPS = ("time_major", "go_backwards")
 # Keras's argument to the cells'.
 INITIALIZER_ARGUMENTS = {
     "kernel_initializer": "kernel_init",
@@ -124,7 +123,7 @@ class FlaxNnxAdapter(Adapter):
         ),
         num_layers=99,
         bidirectional=True,
-        merge_modes=("concat", "sum", "mul", "ave", None),
+        merge_modes=MERGE_MODES,
         reasons={
             "activation": ("jax.nn has no {value}", "ACT-1"),
             "recurrent_activation": ("jax.nn has no {value}", "ACT-1"),

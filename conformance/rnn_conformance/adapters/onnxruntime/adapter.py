@@ -21,7 +21,7 @@ from rnn_conformance.contract.adapter import (
     framework,
     require,
 )
-from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.capabilities import ANY, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Outputs
 
 OPSET, IR_VERSION = 14, 8
@@ -46,7 +46,7 @@ class OnnxRuntimeAdapter(Adapter):
         calls=("lengths", "padding", "initial_state", "malformed", "predict", "static_shapes"),
         num_layers=99,
         bidirectional=True,
-        merge_modes=("concat", "sum", "mul", "ave", None),  # operators keep the directions apart
+        merge_modes=MERGE_MODES,  # operators keep the directions apart
         with_lengths=("time_major",),
         reasons={
             "activation": ("ONNX LSTM and GRU have no activation {value}", "ACT-1"),

@@ -19,7 +19,7 @@ from rnn_conformance.contract.adapter import (
     framework,
     require,
 )
-from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.capabilities import ANY, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
 
 torch.set_num_threads(1)
@@ -45,13 +45,7 @@ class TorchAdapter(Adapter):
         ),
         num_layers=99,
         bidirectional=True,
-        merge_modes=(
-            "concat",
-            "sum",
-            "mul",
-            "ave",
-            None,
-        ),  # halves of the last layer's output, merged afterwards
+        merge_modes=MERGE_MODES,  # halves of the last layer's output, merged afterwards
         with_lengths=("time_major",),
         reasons={
             "activation": ("torch.nn layers have no activation argument; it is tanh", "ACT-1"),
