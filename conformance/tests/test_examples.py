@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from rnn_conformance.contract.adapter import Description
 from rnn_conformance.contract.capabilities import CALLS
 from rnn_conformance.judging import differences
 from rnn_conformance.judging.bench import Bench
@@ -91,7 +92,8 @@ def test_the_page_on_writing_an_adapter(tmp_path: Path, monkeypatch: pytest.Monk
     check(records("my_adapter.py:Mine"), passes=3)
     (entry,) = re.findall(r"```toml\n(\[\[known\]\].*?)```", page, re.DOTALL)
     (tmp_path / "known.toml").write_text(entry)
-    (declared,) = differences.load(AdapterRef("x", "my_adapter.py:Mine").folder, "3.1")
+    (declared,) = differences.declarations(AdapterRef("x", "my_adapter.py:Mine").folder)
+    assert declared.concerns(Description("mine", "3.1", ["gpu:0"], {}, {"minelib": "1.4"}), "gpu:0")
     assert any(declared.applies(case, "float32") for case in Store().cases())
 
 

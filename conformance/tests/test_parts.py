@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from packaging.specifiers import SpecifierSet
+from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging import differences
-from rnn_conformance.judging.verdict import DISCREPANCIES, FAILURES
+from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.composition import pack
 from rnn_conformance.running.registry import installed, resolve
@@ -73,12 +74,12 @@ def test_bad_selection(expression: str) -> None:
 def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
     folder = installed()[adapter].folder
     assert folder is not None
-    entries = differences.load(folder, "not a version")
+    entries = differences.declarations(folder)
     assert entries
     assert len({e.id for e in entries}) == len(entries)
     for entry in entries:
         assert entry.clause in clauses()
-        assert entry.verdict in (*DISCREPANCIES, *FAILURES)
+        assert entry.verdict in FAULTY
         assert entry.reason
         SpecifierSet(entry.versions)
         assert any(entry.applies(c, d) for c in cases for d in c.dtypes), f"{entry.id} matches no case"
@@ -122,10 +123,25 @@ def test_declarations_hold_for_versions(tmp_path: Path) -> None:
     (tmp_path / "known.toml").write_text(
         '[[known]]\nid="k"\nselect="lstm"\nverdict="value"\nclause="MASK-3"\nreason="r"\nversions="<3.16"\n'
     )
-    assert len(differences.load(tmp_path, "3.15.1")) == 1
-    assert differences.load(tmp_path, "3.16.0") == []
-    assert differences.load(tmp_path / "absent", "1") == []
-    assert differences.load(None, "1") == []
+    assert len(differences.load(tmp_path, described("3.15.1"), "cpu")) == 1
+    assert differences.load(tmp_path, described("3.16.0"), "cpu") == []
+    assert differences.load(tmp_path / "absent", described("1"), "cpu") == []
+    assert differences.load(None, described("1"), "cpu") == []
+
+
+def described(version: str, **packages: str) -> Description:
+    return Description("f", version, ["cpu", "cuda:0"], {}, packages)
+
+
+def test_declarations_hold_for_devices_and_packages() -> None:
+    cuda = entry(devices="cuda*")
+    assert cuda.concerns(described("1"), "cuda:0")
+    assert not cuda.concerns(described("1"), "cpu")
+    newer = differences.Known("k", "lstm", "value", "MASK-3", "r", packages={"jax": ">=0.11"})
+    assert newer.concerns(described("1", jax="0.11.2"), "cpu")
+    assert not newer.concerns(described("1", jax="0.10.2"), "cpu")
+    assert not newer.concerns(described("1"), "cpu")
+    assert newer.concerns(described("1", jax="built here"), "cpu")
 
 
 # -- composition and registry --------------------------------------------------------------------

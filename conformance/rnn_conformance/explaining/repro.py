@@ -102,7 +102,7 @@ def _record(ref: AdapterRef, case: Case, store: Store, dtype: str, device: str) 
     """What comes of the case now."""
     record = run_case(Bench(adapter(ref), store, dtype, device), case)
     explained(record, case, Diagnosis(store, dtype))
-    differences.apply(record, case, dtype, differences.load(ref.folder, adapter(ref).describe().version))
+    differences.apply(record, case, dtype, differences.load(ref.folder, adapter(ref).describe(), device))
     return record
 
 

@@ -1,20 +1,22 @@
 """Known differences: declared in ``known.toml`` in the folder of an adapter's module, never in code.
 
-An entry names cases by a selection, the verdict to expect, the versions concerned, the clause, the reason and a link. A
+An entry names cases by a selection, the verdict to expect, the versions and devices concerned, the clause, the reason and a link. A
 discrepancy that an entry foretells is ``known``; a case that an entry foretells and that passes is ``stale``.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from rnn_fixtures.case import Case
 
+from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
@@ -27,8 +29,9 @@ FILE, REPROS = "known.toml", "repros"
 class Known:
     """One declared difference.
 
-    ``versions`` is a PEP 440 specifier of the framework's version; ``may_pass`` selects those cases in which the
-    difference may be too small for a verdict, as in bfloat16: passing there is not stale.
+    ``versions`` is a PEP 440 specifier of the framework's version, ``packages`` has those of others that it stands on, and
+    ``devices`` is a pattern (``cuda*``); where they do not hold, the entry is not there. ``may_pass`` selects those cases in
+    which the difference may be too small for a verdict, as in bfloat16: passing there is not stale.
     """
 
     id: str
@@ -37,15 +40,32 @@ class Known:
     clause: str
     reason: str
     versions: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    devices: str = "*"
     may_pass: str = ""
     link: str = ""
 
     def applies(self, case: Case, dtype: str) -> bool:
         return compile_selection(self.select)(case, dtype)
 
+    def concerns(self, what: Description, device: str) -> bool:
+        """Whether it holds for what ran, and there; versions that are none (of a program's own) are taken for any."""
+        wanted = {"": self.versions, **self.packages}
+        found = {"": what.version, **what.packages}
+        return fnmatchcase(device, self.devices) and all(
+            name in found and _satisfies(found[name], asked) for name, asked in wanted.items()
+        )
 
-def load(folder: Path | None, version: str) -> list[Known]:
-    """The declarations in an adapter's folder that hold at a framework version; none where there is no file.
+
+def _satisfies(version: str, specifier: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def declarations(folder: Path | None) -> list[Known]:
+    """Those in an adapter's folder; none where there is no file.
 
     Raises
     ------
@@ -56,16 +76,16 @@ def load(folder: Path | None, version: str) -> list[Known]:
     if path is None or not path.is_file():
         return []
     try:
-        entries = [Known(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["known"]]
+        return [Known(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["known"]]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"{path} does not declare differences ([[known]] with id, select, verdict, clause, reason): {error}"
         ) from error
-    try:
-        found = Version(version)
-    except InvalidVersion:
-        return entries
-    return [e for e in entries if SpecifierSet(e.versions).contains(found, prereleases=True)]
+
+
+def load(folder: Path | None, what: Description, device: str) -> list[Known]:
+    """The declarations in an adapter's folder that hold for what ran, and there."""
+    return [entry for entry in declarations(folder) if entry.concerns(what, device)]
 
 
 def expected(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> Known | None:

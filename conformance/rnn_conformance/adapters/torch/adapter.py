@@ -29,7 +29,7 @@ torch.backends.cudnn.deterministic = True
 
 
 class TorchAdapter(Adapter):
-    """``torch.nn`` layers, in inference mode where nobody trains them."""
+    """``torch.nn`` layers, without gradients where nobody asks for them."""
 
     level, layout = "lengths", "torch"
     capabilities = Capabilities(
@@ -129,7 +129,8 @@ class _TorchModel(LengthsModel):
     def run(
         self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
     ) -> tuple[Outputs, Sequence[np.ndarray]]:
-        with torch.inference_mode():
+        # Not inference_mode: cuDNN's dropout state, kept for the whole process, would be born in it, and no gradient be had after that.
+        with torch.no_grad():
             tensors = [self._tensor(state) for state in self._stacked(states)]
             outputs, kinds = self._forward(self._tensor(inputs), lengths, self._given(states, tensors))
         result = _numpy(outputs)
