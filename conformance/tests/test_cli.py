@@ -8,9 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -51,7 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", "doctor run cases show shapes report merge fixtures coverage schema".split()
+    "command", "doctor run cases show shapes report diff merge fixtures coverage schema".split()
 )
 def test_every_command_has_help(command: str) -> None:
     done = cli(command, "--help")
@@ -254,43 +252,8 @@ def test_shapes() -> None:
     assert table["ONNX (layout=0)"]["Y"] == "(None, 1, 3, 4)"
 
 
-class _Page(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "input", "br", "link", "img"):
-            self.open.append(tag)
-        self.links += [v or "" for k, v in attrs if k in ("src", "href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in ("p", "th", "td", "tr", "option", "label"):
-            while self.open.pop() != tag:
-                pass
-
-
 def smoke_cases() -> int:
     return sum("float32" in c.dtypes for c in select_tier(Store().cases(), "smoke"))
-
-
-def test_report_page(tmp_path: Path, results: Path) -> None:
-    done = cli("report", str(results), "--out", str(tmp_path / "site"))
-    assert done.returncode == 0, done.stderr
-    text = (tmp_path / "site/index.html").read_text("utf-8")
-    page = _Page()
-    page.feed(text)
-    assert page.open == []
-    # Nothing to load: it opens from disk.
-    assert all(link.startswith(("https://", "#")) for link in page.links)
-    assert "stateful</code>" in text  # the table of arguments
-    data: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    smoke = smoke_cases()
-    assert len(data["cases"]) == smoke
-    assert all(len(run["letters"]) == smoke and "-" not in run["letters"] for run in data["runs"])
-    assert sum(run["letters"].count("V") for run in data["runs"]) > 0
-    assert "fakes:Value" in text
 
 
 def test_json_export(tmp_path: Path, results: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
-from rnn_conformance.reporting import page
+
+if TYPE_CHECKING:
+    from rnn_conformance.reporting.changes import History
+
+EXPORTS = ("json", "junit", "markdown", "csv", "badge", "parquet")
 
 
 @click.command("report")
@@ -18,31 +22,32 @@ from rnn_conformance.reporting import page
     type=click.Path(path_type=Path),
     default=Path("site"),
     show_default=True,
-    help="Folder of the report, or file of an export; - is stdout.",
+    help="Folder of the site, or file of an export (badge: .json or .svg); - is stdout.",
 )
 @click.option(
-    "--export", type=click.Choice(["json"]), default=None, help="Write this instead of the HTML page."
+    "--export",
+    type=click.Choice(EXPORTS),
+    default=None,
+    help="Write this of the newest results instead of the site.",
 )
 @format_option
 def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str | None) -> None:
-    """Build the report of the newest runs in one or more results directories, or folders of such."""
-    views = page.views(folders)
-    for view in views:
-        if view.damaged:
-            click.echo(
-                f"{view.run.label}: {view.damaged} damaged records in {view.folder} are left out", err=True
-            )
-    if export == "json":
-        text = json.dumps(page.export_json(views), indent=1) + "\n"
-        target = out / "results.json" if out.is_dir() or not out.suffix else out
-    else:
-        text = page.render(views)
+    """Build the site of one or more results directories, or folders of such: of the newest runs, and what changed since those before."""
+    from rnn_conformance.reporting.changes import History
+    from rnn_conformance.reporting.site import build
+
+    if export is None:
+        history = build(folders, out)
         target = out / "index.html"
-    if str(out) == "-":
-        click.echo(text, nl=False)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, "utf-8")
+    else:
+        history = History(folders)
+        written = _export(history, export, out)
+        if written is None:
+            return
+        target = written
+    damaged = {view.run.label: view.damaged for view in history.current if view.damaged}
+    for label, count in damaged.items():
+        click.echo(f"{label}: {count} damaged records are left out", err=True)
     if is_pretty(style):
         click.echo(f"open {target}", err=True)
     else:
@@ -50,7 +55,30 @@ def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str
             {
                 "schema": "report-1",
                 "written": str(target),
-                "runs": len(views),
-                "damaged": sum(view.damaged for view in views),
+                "runs": len(history.current),
+                "damaged": sum(damaged.values()),
             }
         )
+
+
+def _export(history: History, kind: str, out: Path) -> Path | None:
+    """Write an export; returns where, None for stdout."""
+    from rnn_conformance.reporting import exports
+
+    name = "results.parquet" if kind == "parquet" else exports.TEXTS[kind][0]
+    if str(out) == "-":
+        if kind == "parquet":
+            raise click.UsageError("Parquet is not text: --out needs a file")
+        for piece in exports.text_of(history, kind):
+            click.echo(piece, nl=False)
+        return None
+    target = out / name if out.is_dir() or not out.suffix else out
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.part")
+    if kind == "parquet":
+        exports.write_parquet(history, unfinished)
+    else:
+        with unfinished.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            file.writelines(exports.text_of(history, kind, target.name))
+    unfinished.replace(target)
+    return target

@@ -66,19 +66,24 @@ def cause_of(record: Mapping[str, Any]) -> str:
 
 def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Cause]:
     """The causes behind discrepancies and failures among a run's records, those with most cases first."""
-    failing: dict[tuple[str, bool], list[Case]] = {}
-    passing = []
+    failing: dict[tuple[str, bool], list[int]] = {}
+    passing: list[int] = []
+    found: list[Case] = []
     for record in records:
         case = cases.get(record["case"])
         if case is None:
             continue
         if record["verdict"] == "pass":
-            passing.append(case)
+            passing.append(len(found))
         elif record["verdict"] in FAULTY:
-            failing.setdefault((cause_of(record), record["known"] is not None), []).append(case)
+            failing.setdefault((cause_of(record), record["known"] is not None), []).append(len(found))
+        else:
+            continue
+        found.append(case)
+    levels = _Levels(found)
     return [
-        Cause(name, known, tuple(c.id for c in found), tuple(provocations(found, passing)))
-        for (name, known), found in sorted(failing.items(), key=lambda item: -len(item[1]))
+        Cause(name, known, tuple(found[k].id for k in own), tuple(_provocations(levels, own, passing)))
+        for (name, known), own in sorted(failing.items(), key=lambda item: -len(item[1]))
     ]
 
 
@@ -88,7 +93,16 @@ def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = M
     Returns fewer than it takes to cover all failing cases where no combination tells the rest from passing cases, or where too
     few are left to tell.
     """
-    table = _Table([*failing, *passing])
+    count = len(failing)
+    return _provocations(
+        _Levels([*failing, *passing]), range(count), range(count, count + len(passing)), most
+    )
+
+
+def _provocations(
+    levels: _Levels, failing: Sequence[int], passing: Sequence[int], most: int = MOST
+) -> list[Provocation]:
+    table = _Table(levels, [*failing, *passing])
     left = bad = (1 << len(failing)) - 1
     found: list[Provocation] = []
     while left and len(found) < most:
@@ -104,29 +118,50 @@ def provocations(failing: Sequence[Case], passing: Sequence[Case], most: int = M
     return found
 
 
+class _Levels:
+    """The levels of all arguments of some cases, as columns of numbers; 0 where a case has no such argument."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        names: dict[str, dict[Any, int]] = {}
+        columns: dict[str, np.ndarray] = {}
+        self.texts: dict[str, list[str]] = {}
+        for place, case in enumerate(cases):
+            for name, level in (("layer", case.layer), *case.arguments.items()):
+                if name not in names:
+                    names[name], self.texts[name] = {}, [""]
+                    columns[name] = np.zeros(len(cases), np.int32)
+                key = (type(level), level)
+                number = names[name].get(key)
+                if number is None:
+                    text = spell(level)
+                    if text not in self.texts[name]:
+                        self.texts[name].append(text)
+                    number = names[name][key] = self.texts[name].index(text)
+                columns[name][place] = number
+        self.columns = columns
+
+
 class _Table:
     """Cases by terms: a level that a case has, or one of several levels that it does not have.
 
     A set of cases is an integer, with one bit for each: hundreds of thousands of them are intersected and counted.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
-        rows = [{"layer": case.layer, **case.arguments} for case in cases]
-        levels: dict[str, set[str]] = {}
-        for row in rows:
-            for name, level in row.items():
-                levels.setdefault(name, set()).add(spell(level))
+    def __init__(self, levels: _Levels, places: Sequence[int]) -> None:
         self._terms: list[tuple[str, str, bool]] = []
         self.having: list[int] = []
-        self._all = (1 << len(rows)) - 1
-        for name, found in levels.items():
-            own = np.array([spell(row[name]) if name in row else "" for row in rows])
-            for level in sorted(found):
-                self._terms.append((name, level, True))
-                self.having.append(_bits(own == level))
+        self._all = (1 << len(places)) - 1
+        columns = {name: column[places] for name, column in levels.columns.items()}
+        present = {name: int(np.argmax(own != 0)) for name, own in columns.items() if own.any()}
+        for name in sorted(present, key=lambda name: present[name]):
+            own, texts = columns[name], levels.texts[name]
+            found = [number for number in np.unique(own).tolist() if number]
+            for number in sorted(found, key=lambda number: texts[number]):
+                self._terms.append((name, texts[number], True))
+                self.having.append(_bits(own == number))
                 if len(found) > 2:
-                    self._terms.append((name, level, False))
-                    self.having.append(_bits((own != level) & (own != "")))
+                    self._terms.append((name, texts[number], False))
+                    self.having.append(_bits((own != number) & (own != 0)))
 
     def matching(self, terms: Sequence[int]) -> int:
         """Which cases have all the terms."""

@@ -50,10 +50,13 @@ class Group:
     def file(self) -> str:
         """Name of the script's file."""
         run = self.view.run
-        text = (
-            f"{run.adapter}-{self.known}" if self.known else f"{run.adapter}-{NEW}-{self.cause}-{run.dtype}"
-        )
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", text) + ".py"
+        return file_of(run.adapter, run.dtype, self.cause, known=self.known is not None)
+
+
+def file_of(adapter: str, dtype: str, cause: str, *, known: bool) -> str:
+    """Name of the script's file of a cause."""
+    text = f"{adapter}-{cause}" if known else f"{adapter}-{NEW}-{cause}-{dtype}"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text) + ".py"
 
 
 def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:

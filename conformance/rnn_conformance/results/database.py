@@ -222,7 +222,8 @@ class Results:
 
     def _insert(self, run: Run) -> None:
         values = [
-            json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) else v for v in vars(run).values()
+            json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) else _storable(v)
+            for v in vars(run).values()
         ]
         names = ", ".join(vars(run))
         self._db.execute(f"INSERT INTO runs ({names}) VALUES ({', '.join('?' * len(values))})", values)
@@ -280,10 +281,7 @@ class Results:
 
     def _once(self, table: str, **facts: str | int) -> int:
         """The number of a row that is stored once."""
-        # A lone surrogate cannot be stored.
-        facts = {
-            k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in facts.items()
-        }
+        facts = {name: _storable(value) for name, value in facts.items()}
         columns, values = ", ".join(facts), [*facts.values()]
         self._db.execute(
             f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
@@ -417,6 +415,11 @@ class Results:
         query = "SELECT MAX(z) FROM results WHERE run = (SELECT number FROM runs WHERE id = ?) AND verdict = 'pass'"
         (value,) = self._db.execute(query, (run.id,)).fetchone()
         return value
+
+
+def _storable(value: Any) -> Any:
+    """A lone surrogate cannot be stored."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _as_record(row: _Row) -> dict[str, Any]:

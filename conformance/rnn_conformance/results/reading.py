@@ -145,10 +145,11 @@ def directories(folder: Path) -> list[Path]:
 
 def collect(folders: Sequence[Path]) -> list[Subject]:
     """Every subject of some directories, or folders of such; of each only the newest revision of the golden data."""
-    return [Subject(parts) for parts in _newest(list(_parts(folders)))]
+    return [Subject(parts) for parts in _newest(list(parts_of(folders)))]
 
 
-def _parts(folders: Sequence[Path]) -> Iterator[Part]:
+def parts_of(folders: Sequence[Path]) -> Iterator[Part]:
+    """Every run of some directories, or folders of such."""
     for folder in dict.fromkeys(found for given in folders for found in directories(given)):
         with Results(folder) as results:
             yield from (Part(folder, run) for run in results.runs())

@@ -1,0 +1,1 @@
+"""For people who use the layers: shapes and code side by side, and what error messages mean."""

@@ -1,0 +1,245 @@
+"""Results for other programs: JSON, JUnit, Markdown, CSV, Parquet, a badge. All of them are written record by record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.judging.differences import is_unexpected
+from rnn_conformance.reporting.changes import History
+from rnn_conformance.reporting.headline import headline
+from rnn_conformance.reporting.matrix import Cell
+from rnn_conformance.reporting.views import View
+
+# The columns of CSV and Parquet: what an exported record has, but for nested data.
+COLUMNS = (
+    *(
+        "run",
+        "adapter",
+        "framework",
+        "version",
+        "device",
+        "dtype",
+        "case",
+        "family",
+        "clauses",
+        "mode",
+        "path",
+    ),
+    *(
+        "verdict",
+        "known",
+        "z",
+        "z_strict",
+        "rms_z",
+        "bias_z",
+        "max_abs_error",
+        "output",
+        "index",
+        "first_step",
+    ),
+    *("agrees_with", "message", "seconds"),
+)
+NUMBERS = ("z", "z_strict", "rms_z", "bias_z", "max_abs_error", "seconds")
+# A summary lists so many unexpected cases; a job summary of GitHub may have 1 MiB.
+LISTED, TEXT = 50, 300
+# Characters that XML has no place for.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _shared(view: View) -> dict[str, str]:
+    run = view.run
+    return {name: getattr(run, name) for name in ("adapter", "framework", "version", "device", "dtype")}
+
+
+def as_json(history: History) -> Iterator[str]:
+    """``spec/schemas/results.schema.json``."""
+    views = history.current
+    runs = [vars(part.run) for view in views for part in view.parts]
+    yield '{\n "schema": "results-1",\n "runs": ' + json.dumps(runs, indent=1) + ',\n "results": ['
+    start = "\n  "
+    for view in views:
+        shared = _shared(view)
+        for record in view.records:
+            yield start + json.dumps(shared | record)
+            start = ",\n  "
+    yield "\n ]\n}\n"
+
+
+def _rows(view: View) -> Iterator[dict[str, Any]]:
+    shared = _shared(view)
+    for record in view.records:
+        where = record["where"] or {}
+        yield shared | {
+            **{name: record.get(name) for name in COLUMNS if name in record},
+            "clauses": " ".join(record["clauses"]),
+            "agrees_with": " ".join(record["agrees_with"]),
+            "output": where.get("output"),
+            "index": " ".join(map(str, where.get("index", ()))) or None,
+            "first_step": where.get("first_step"),
+        }
+
+
+def as_csv(history: History) -> Iterator[str]:
+    """One line for each result; `COLUMNS`."""
+    line = io.StringIO()
+    writer = csv.DictWriter(line, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for view in history.current:
+        for row in _rows(view):
+            writer.writerow(row)
+            yield line.getvalue()
+            line.seek(0)
+            line.truncate()
+    yield line.getvalue()
+
+
+def as_junit(history: History) -> Iterator[str]:
+    """A suite for each implementation; declared discrepancies and what cannot be expressed are skipped, with the reason."""
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="rnn-conformance">\n'
+    for view in history.current:
+        bad = len(view.unexpected)
+        skipped = view.counts["known"] + view.counts["unsupported"]
+        yield (
+            f'<testsuite name={_attribute(view.name)} tests="{len(view.records)}" failures="{bad}" errors="0" skipped="{skipped}" '
+            f'time="{view.seconds:.3f}" timestamp={_attribute(view.run.started)}>\n'
+        )
+        for record in view.records:
+            yield _testcase(view, record)
+        yield "</testsuite>\n"
+    yield "</testsuites>\n"
+
+
+def _testcase(view: View, record: dict[str, Any]) -> str:
+    verdict, message = record["verdict"], record["message"]
+    group, name = _attribute(f"{view.name}.{record['family']}"), _attribute(record["case"])
+    head = f'<testcase classname={group} name={name} time="{record["seconds"]:.3f}"'
+    if verdict == "pass":
+        return f"{head}/>\n"
+    if is_unexpected(verdict, record["known"]):
+        body = f"{message}\nclauses: {' '.join(record['clauses'])}\nagrees with: {', '.join(record['agrees_with']) or 'nothing known'}"
+        return f"{head}><failure type={_attribute(verdict)} message={_attribute(message[:TEXT])}>{escape(_clean(body))}</failure></testcase>\n"
+    reason = f"known: {record['known']}" if record["known"] else message
+    return f"{head}><skipped message={_attribute(reason[:TEXT])}/></testcase>\n"
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_clean(text), {"\n": "&#10;"})
+
+
+def as_markdown(history: History) -> Iterator[str]:
+    """A summary of a page or two."""
+    told = headline(history)
+    yield f"# LSTM and GRU conformance\n\n{_plain(told.text)}\n\n"
+    yield from (f"{_plain(note)}\n\n" for note in told.notes)
+    if not history.current:
+        return
+    yield "| implementation | passed of applicable | known | unexpected | unproved | unsupported |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+    for view in history.current:
+        cell, unproved = Cell(view.counts), view.counts["unproved"]
+        yield (
+            f"| {_plain(view.name)} | {cell.passed:,} of {cell.applicable:,} | {view.counts['known']:,} | "
+            f"{cell.bad - unproved:,} | {unproved:,} | {view.counts['unsupported']:,} |\n"
+        )
+    bad = [(view, record) for view in history.current for record in view.unexpected]
+    if bad:
+        yield f"\n## Unexpected: {len(bad):,}\n\n"
+        for view, record in bad[:LISTED]:
+            yield f"* {_plain(view.run.label)}: `{_plain(record['case'])}` {record['verdict']}: {_plain(record['message'][:TEXT])}\n"
+        if len(bad) > LISTED:
+            yield f"\n{LISTED} of {len(bad):,} are listed.\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and HTML leave as it is."""
+    text = " ".join(_clean(text).split())
+    return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", text)
+
+
+def badge(history: History) -> dict[str, Any]:
+    """Counts of all implementations, as shields.io's endpoint reads them."""
+    cells = [Cell(view.counts) for view in history.current]
+    passed, applicable, bad = (
+        sum(getattr(cell, name) for cell in cells) for name in ("passed", "applicable", "bad")
+    )
+    message = f"{passed:,} of {applicable:,} pass" if cells else "no results"
+    if bad:
+        message += f", {bad:,} unexpected"
+    color = "inactive" if not cells else "critical" if bad else "success"
+    return {"schemaVersion": 1, "label": "rnn-conformance", "message": message, "color": color}
+
+
+_COLORS = {"success": "#2a7d46", "critical": "#b3261e", "inactive": "#6b6f76"}
+
+
+def _badge_svg(history: History) -> str:
+    told = badge(history)
+    label, message = told["label"], told["message"]
+    left, right = 7 * len(label) + 12, 7 * len(message) + 12
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label="{label}: {message}">'
+        f'<rect width="{left}" height="20" fill="#444950"/><rect x="{left}" width="{right}" height="20" fill="{_COLORS[told["color"]]}"/>'
+        f'<g fill="#fff" font-family="Verdana,sans-serif" font-size="11" text-anchor="middle"><text x="{left / 2}" y="14">{label}</text>'
+        f'<text x="{left + right / 2}" y="14">{message}</text></g></svg>\n'
+    )
+
+
+def _as_badge(history: History) -> Iterator[str]:
+    yield json.dumps(badge(history)) + "\n"
+
+
+TEXTS: dict[str, tuple[str, Callable[[History], Iterator[str]]]] = {
+    "json": ("results.json", as_json),
+    "junit": ("results.xml", as_junit),
+    "markdown": ("summary.md", as_markdown),
+    "csv": ("results.csv", as_csv),
+    "badge": ("badge.json", _as_badge),
+}
+
+
+def text_of(history: History, kind: str, name: str = "") -> Iterator[str]:
+    """An export as text, piece by piece; the badge is a picture where the file's name ends in ``.svg``."""
+    if kind == "badge" and name.endswith(".svg"):
+        return iter([_badge_svg(history)])
+    return TEXTS[kind][1](history)
+
+
+def write_parquet(history: History, path: Path) -> None:
+    """`COLUMNS` as a Parquet file; a z that is infinite is infinite there.
+
+    Raises
+    ------
+    ConfigurationError
+        Where pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ConfigurationError(
+            "--export parquet needs pyarrow: pip install 'rnn-conformance[parquet]'"
+        ) from error
+    types = {name: pa.float64() if name in NUMBERS else pa.string() for name in COLUMNS}
+    schema = pa.schema([*((n, t) for n, t in types.items() if n != "first_step"), ("first_step", pa.int64())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for view in history.current:
+            rows = list(_rows(view))
+            columns = {name: [_cell(row.get(name), name) for row in rows] for name in schema.names}
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def _cell(value: Any, name: str) -> Any:
+    if value is None or name == "first_step":
+        return value
+    return float(value) if name in NUMBERS else str(value).encode("utf-8", "replace").decode()

@@ -1,0 +1,479 @@
+"""The site: static pages that open from disk, built beside the old ones and put into their place when they are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from rnn_fixtures.case import Case
+from rnn_fixtures.domain import clauses, domain
+from rnn_fixtures.locations import SPEC
+from rnn_fixtures.store import Store
+
+from rnn_conformance import __version__
+from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.explaining.provocation import cause_of
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.reporting import arguments, matrix
+from rnn_conformance.reporting.changes import Changes, History
+from rnn_conformance.reporting.evidence import evidence
+from rnn_conformance.reporting.headline import headline, sentence, spelled_age
+from rnn_conformance.reporting.packed import BUCKETS, CODES, MISSING, bucket, chunk, code_of_z, indices
+from rnn_conformance.reporting.pictures import trend, z_histogram
+from rnn_conformance.reporting.prose import rendered
+from rnn_conformance.reporting.views import Finding, View
+from rnn_conformance.results.database import now
+
+NAVIGATION = (
+    ("results", "index.html", "Results"),
+    ("findings", "findings.html", "Findings"),
+    ("implementations", "implementations.html", "Implementations"),
+    ("arguments", "arguments.html", "Arguments"),
+    ("spec", "spec/index.html", "Specification"),
+    ("guide", "spec/guide.html", "Guide"),
+    ("history", "history.html", "History"),
+)
+# A site has it, so that no other folder is ever replaced by one.
+MARK = "rnn-conformance-site"
+# Of a message so many characters are shown; nights further back than these are listed without what changed in them.
+MESSAGE, NIGHTS = 1000, 14
+
+
+def build(folders: Sequence[Path], out: Path) -> History:
+    """Build the site of some results directories, or folders of such.
+
+    Raises
+    ------
+    ConfigurationError
+        When the target is a folder that is not empty and no site.
+    """
+    if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
+        raise ConfigurationError(
+            f"{out} is no folder that a site was built in before: choose another --out, or remove it"
+        )
+    history = History(folders)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        site = _Site(history)
+        for name, text in site.files():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Results may hold half of a surrogate pair, which no file can.
+            path.write_text(text, "utf-8", errors="replace")
+        made.chmod(0o755)
+        _put(made, out)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return history
+
+
+def _put(made: Path, out: Path) -> None:
+    """In place of what is there, which goes only when the new one has come."""
+    old = None
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+        os.replace(out, old / "site")
+    os.replace(made, out)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _state(shown: str) -> str:
+    """The class of a verdict's badge."""
+    code = CODES[shown]
+    return {"p": "good", "c": "good", "u": "unsupported", "k": "known"}.get(code, "bad")
+
+
+def _coded(counts: Counter[str]) -> str:
+    return json.dumps({CODES[shown]: count for shown, count in counts.items()}, separators=(",", ":"))
+
+
+def _ordered(counts: Counter[str]) -> list[tuple[str, int]]:
+    return [(shown, counts[shown]) for shown in CODES if counts[shown]]
+
+
+def _address(case: str) -> str:
+    return quote(case.encode("utf-8", "replace"), safe="/=,")
+
+
+class _Site:
+    """All files of a site, from a history."""
+
+    def __init__(self, history: History) -> None:
+        self.history, self.views = history, history.current
+        self.cases: dict[str, Case] = {}
+        self.store = Store(
+            check=False
+        )  # of this installation: results of other golden data are shown without
+        self.cases = {case.id: case for case in self.store.cases()}
+        self._findings = {view.slug: view.findings(self.cases) for view in self.views}
+        self._environment = Environment(
+            loader=PackageLoader("rnn_conformance", "reporting/templates"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(state=_state, coded=_coded, ordered=_ordered, address=_address)
+        self._made = now()
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Name and text of every file."""
+        yield MARK, f"{__version__} {self._made}\n"
+        static = files("rnn_conformance").joinpath("reporting/static")
+        for entry in static.iterdir():
+            yield f"assets/{entry.name}", entry.read_text("utf-8")
+        yield from self._pages()
+        yield from self._clause_pages()
+        yield from self._spec_pages()
+        yield from self._implementation_pages()
+        yield from self._data()
+
+    def _page(self, template: str, here: str, root: str = "", **fields: Any) -> str:
+        return self._environment.get_template(template).render(
+            here=here, root=root, version=__version__, made=self._made, navigation=NAVIGATION, **fields
+        )
+
+    @cached_property
+    def _ages(self) -> dict[str, str]:
+        return {view.slug: spelled_age(self.history.age(view)) for view in self.views}
+
+    @cached_property
+    def _topics(self) -> dict[str, list[matrix.Row]]:
+        return matrix.rows(self.views)
+
+    def _pages(self) -> Iterator[tuple[str, str]]:
+        told, runs = headline(self.history), [view.run for view in self.views]
+        choices = [
+            (key, name, sorted({getattr(run, key) for run in runs}))
+            for key, name in (("framework", "framework"), ("dtype", "dtype"), ("device", "device"))
+        ]
+        choices.append(("family", "family", sorted({r["family"] for v in self.views for r in v.records})))
+        yield (
+            "index.html",
+            self._page(
+                "index.html",
+                "results",
+                headline=told,
+                views=self.views,
+                topics=self._topics,
+                ages=self._ages,
+                choices=choices,
+                verdicts=list(CODES),
+            ),
+        )
+        yield "case.html", self._page("case.html", "results")
+        yield (
+            "implementations.html",
+            self._page("implementations.html", "implementations", views=self.views, ages=self._ages),
+        )
+        yield (
+            "findings.html",
+            self._page("findings.html", "findings", groups=grouped(self._findings.values())),
+        )
+        items = arguments.listed(domain(), list(self.cases.values()))
+        self._items = items
+        rows = [
+            {
+                "name": item.name,
+                "clauses": item.clauses,
+                "cases": len(item.cases),
+                "cells": [arguments.cell(item, v.run.dtype, v.by_case, v.shown) for v in self.views],
+            }
+            for item in items
+        ]
+        yield "arguments.html", self._page("arguments.html", "arguments", views=self.views, rows=rows)
+        yield (
+            "history.html",
+            self._page(
+                "history.html",
+                "history",
+                headline=told,
+                changes=self.history.changes,
+                nights=[
+                    _night(view)
+                    for view in sorted(
+                        (v for own in self.history.nights.values() for v in own),
+                        key=lambda v: v.run.started,
+                        reverse=True,
+                    )
+                ],
+            ),
+        )
+        yield "feed.xml", self._page("feed.xml", "", updated=self._made, entries=self._entries())
+
+    def _entries(self) -> list[dict[str, str]]:
+        """One for every night in which something changed, the newest first."""
+        nights: dict[str, list[Changes]] = {}
+        for own in self.history.nights.values():
+            for view in own[-NIGHTS:]:
+                old = self.history.previous(view)
+                if old is not None:
+                    nights.setdefault(view.run.started[:10], []).append(Changes(old, view))
+        entries = []
+        for night, changes in sorted(nights.items(), reverse=True)[:NIGHTS]:
+            text, notes = sentence(changes)
+            entries.append(
+                {
+                    "id": f"urn:rnn-conformance:night:{night}",
+                    "title": f"{night}: {text}",
+                    "updated": max(c.new.run.started for c in changes),
+                    "text": " ".join([f"{text}.", *notes]),
+                }
+            )
+        return entries
+
+    def _clause_pages(self) -> Iterator[tuple[str, str]]:
+        for name, entry in _written().items():
+            page = entry["file"].removesuffix(".md")
+            yield (
+                f"clauses/{name}.html",
+                self._page(
+                    "clause.html",
+                    "spec",
+                    "../",
+                    name=name,
+                    title=Markup(rendered(entry["title"])[3:-5]),
+                    text=Markup(rendered(entry["text"], self._spec, "../", _written())),
+                    page=page,
+                    topic=matrix.TOPICS.get(page, page),
+                    views=self.views,
+                    verdicts=list(CODES),
+                ),
+            )
+
+    @cached_property
+    def _spec(self) -> list[str]:
+        return sorted(path.stem for path in SPEC.glob("*.md"))
+
+    def _spec_pages(self) -> Iterator[tuple[str, str]]:
+        names = [n for n in ("guide", *matrix.TOPICS, "protocol") if n in self._spec]
+        pages = [("index", "Overview")] + [(n, matrix.TOPICS.get(n, n.capitalize())) for n in names]
+        for name in ("README", *names):
+            text = (SPEC / f"{name}.md").read_text("utf-8")
+            title = text.partition("\n")[0].removeprefix("# ")
+            page = "index" if name == "README" else name
+            yield (
+                f"spec/{page}.html",
+                self._page(
+                    "spec.html",
+                    "guide" if name == "guide" else "spec",
+                    "../",
+                    title=title,
+                    text=Markup(rendered(text, self._spec, "../", _written())),
+                    pages=pages,
+                    page=page,
+                ),
+            )
+
+    def _implementation_pages(self) -> Iterator[tuple[str, str]]:
+        for view in self.views:
+            nights = [_night(v) for v in self.history.nights[view.line]]
+            packages = view.run.environment.get("packages")
+            yield (
+                f"implementations/{view.slug}.html",
+                self._page(
+                    "implementation.html",
+                    "implementations",
+                    "../",
+                    view=view,
+                    age=self._ages[view.slug],
+                    packages=sorted(packages.items()) if isinstance(packages, dict) else [],
+                    findings=self._findings[view.slug],
+                    spread=view.spread(self.cases),
+                    histogram=Markup(z_histogram(view.passed_z)),
+                    timed=sum(r["verdict"] != "unsupported" for r in view.records),
+                    nights=nights[::-1],
+                    trend=Markup(trend([n["passed"] for n in nights], "passed cases, night by night")),
+                    arguments=[
+                        {
+                            "name": item.name,
+                            "clauses": item.clauses,
+                            "cases": len(item.cases),
+                            "cell": arguments.cell(item, view.run.dtype, view.by_case, view.shown),
+                        }
+                        for item in self._items
+                    ],
+                ),
+            )
+
+    def _data(self) -> Iterator[tuple[str, str]]:
+        records: dict[str, Mapping[str, Any]] = {}
+        for view in self.views:
+            for record in view.records:
+                records.setdefault(record["case"], record)
+        ids = sorted(records)
+        place = indices(ids)
+        yield from _chunks(cases=_case_table(ids, records))
+        yield from _chunks(implementations=[_named(view) for view in self.views])
+        yield from _chunks(findings=[_found(f) for own in self._findings.values() for f in own])
+        previous = {c.new.slug: c for c in self.history.changes}
+        shown: dict[str, dict[str, Any]] = {}
+        for view in self.views:
+            yield from _chunks(
+                **{f"results-{view.slug}": _results(view, ids, place, previous.get(view.slug))}
+            )
+            for case, what in evidence(self._findings[view.slug], view, self.cases, self.store):
+                shown.setdefault(case, {})[view.slug] = what
+        known = domain()
+        buckets: dict[str, list[str]] = {f"{k:02x}": [] for k in range(BUCKETS)}
+        for case in ids:
+            buckets[bucket(case)].append(case)
+        for name, own in buckets.items():
+            facts = {case: _facts(self.cases[case], known) for case in own if case in self.cases}
+            yield from _chunks(**{f"case-{name}": facts})
+            yield from _chunks(**{f"evidence-{name}": {case: shown[case] for case in own if case in shown}})
+
+
+@cache
+def _written() -> dict[str, dict[str, Any]]:
+    """The clauses that have a page."""
+    return {name: entry for name, entry in clauses(SPEC).items() if not entry["reserved"]}
+
+
+def _chunks(**data: Any) -> Iterator[tuple[str, str]]:
+    for name, content in data.items():
+        yield f"data/{name}.js", chunk(name, content)
+
+
+def grouped(findings: Iterable[Sequence[Finding]]) -> dict[str, list[dict[str, Any]]]:
+    """Adapter to its causes, each with the findings of all its versions, devices and dtypes."""
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for f in (f for own in findings for f in own):
+        adapter = groups.setdefault(f.view.run.adapter, {})
+        group = adapter.setdefault(
+            f.anchor, {"anchor": f.anchor, "name": f.cause.name, "known": f.cause.known, "seen": []}
+        )
+        group["known"] &= f.cause.known
+        group["seen"].append(f)
+    for own in groups.values():
+        for group in own.values():
+            group["seen"].sort(key=lambda f: (not f.script, f.view.run.dtype != "float32"))
+    return {adapter: sorted(own.values(), key=lambda g: g["known"]) for adapter, own in groups.items()}
+
+
+def _night(view: View) -> dict[str, Any]:
+    counts = view.counts
+    passed = counts["pass"] + counts["pass (composed)"]
+    return {
+        "when": view.run.started[:16].replace("T", " "),
+        "label": view.run.label,
+        "version": view.run.version,
+        "passed": passed,
+        "known": counts["known"],
+        "unsupported": counts["unsupported"],
+        "bad": counts.total() - passed - counts["known"] - counts["unsupported"],
+    }
+
+
+def _named(view: View) -> dict[str, str]:
+    run = view.run
+    return {
+        "slug": view.slug,
+        "label": run.label,
+        "adapter": run.adapter,
+        "framework": run.framework,
+        "version": run.version,
+        "device": run.device,
+        "dtype": run.dtype,
+    }
+
+
+def _found(f: Finding) -> dict[str, Any]:
+    return {
+        "slug": f.view.slug,
+        "anchor": f.anchor,
+        "cause": f.cause.name,
+        "known": f.cause.known,
+        "clause": f.clause,
+        "reason": f.entry.get("reason", ""),
+        "link": f.link,
+        "takes": f.cause.taken if f.cause.takes else "",
+        "script": f.script,
+    }
+
+
+def _case_table(ids: Sequence[str], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """All cases as columns; sets of clauses, which many share, once."""
+    titles = {name: entry["title"] for name, entry in _written().items()}
+    names = sorted({c for case in ids for c in records[case]["clauses"]})
+    families = sorted({records[case]["family"] for case in ids})
+    number, family = indices(names), indices(families)
+    sets: dict[tuple[int, ...], int] = {}
+    own = [sets.setdefault(tuple(number[c] for c in records[case]["clauses"]), len(sets)) for case in ids]
+    return {
+        "ids": "\n".join(ids),
+        "clauses": names,
+        "titles": [titles.get(name, "") for name in names],
+        "sets": list(sets),
+        "set": own,
+        "families": families,
+        "family": [family[records[case]["family"]] for case in ids],
+        "buckets": "".join(bucket(case) for case in ids),
+    }
+
+
+def _results(
+    view: View, ids: Sequence[str], place: Mapping[str, int], changes: Changes | None
+) -> dict[str, Any]:
+    """One implementation as columns: a letter for the verdict and one for z of every case, and more of what does not pass."""
+    codes, zs = [MISSING] * len(ids), ["!"] * len(ids)
+    details: dict[int, dict[str, Any]] = {}
+    reasons: dict[str, int] = {}
+    reason = []
+    for record in view.records:  # by case id, as ids are
+        k = place[record["case"]]
+        codes[k] = CODES[view.shown(record)]
+        zs[k] = code_of_z(None if record["z"] is None else float(record["z"]))
+        if record["verdict"] == "unsupported":
+            reason.append(reasons.setdefault(record["message"][:MESSAGE], len(reasons)))
+        elif record["verdict"] in FAULTY or record["verdict"] == "stale":
+            details[k] = {
+                "cause": cause_of(record),
+                "message": record["message"][:MESSAGE],
+                "agrees": record["agrees_with"],
+                "where": record["where"],
+                "z": record["z"],
+                "rms": record["rms_z"],
+                "bias": record["bias_z"],
+            }
+    changed = {}
+    if changes is not None:
+        for entry in (*changes.regressed, *changes.fixed, *changes.moved):
+            changed[place[entry.case]] = CODES[entry.old]
+    return {
+        "codes": "".join(codes),
+        "z": "".join(zs),
+        "details": details,
+        "reasons": list(reasons),
+        "reason": reason,
+        "changed": changed,
+    }
+
+
+def _facts(case: Case, known: Any) -> dict[str, Any]:
+    size = {name: getattr(case.size, name) for name in "BTFU"}
+    changed = {
+        name: level
+        for name, level in case.arguments.items()
+        if name not in known.arguments or known.arguments[name].default != level
+    }
+    return {
+        "layer": case.layer,
+        "tier": case.tier,
+        "size": size,
+        "changed": changed,
+        "case": case.to_json(),
+    }

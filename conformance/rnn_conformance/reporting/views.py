@@ -1,0 +1,152 @@
+"""What is known of an implementation, as the pages and exports show it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rnn_fixtures.case import Case
+
+from rnn_conformance.explaining.diagnosis import Explanation, explanations
+from rnn_conformance.explaining.provocation import Cause, cause_of, causes
+from rnn_conformance.explaining.reproductions import REPROS, file_of
+from rnn_conformance.judging import differences
+from rnn_conformance.judging.precision_classes import Spread, spread
+from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.reporting.packed import safe_name
+from rnn_conformance.results.reading import Subject, collect
+from rnn_conformance.running.registry import installed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Discrepancies of one implementation that seem to have one cause.
+
+    Attributes
+    ----------
+    entry : mapping
+        The declaration, empty for what nobody declared.
+    examples : sequence of mapping
+        Their records, those first of which most is known.
+    script : str
+        A stand-alone script that shows it; empty where there is none.
+    """
+
+    view: View
+    cause: Cause
+    entry: Mapping[str, str]
+    examples: Sequence[Mapping[str, Any]]
+    explained: Sequence[Explanation]
+    script: str
+
+    @property
+    def anchor(self) -> str:
+        """Its address on the pages: the same for every version, device and dtype."""
+        return safe_name(self.view.run.adapter, self.cause.name)
+
+    @property
+    def clause(self) -> str:
+        return self.entry.get("clause") or next((r["clause"] for r in self.examples if r["clause"]), "")
+
+    @property
+    def link(self) -> str:
+        """Where it is discussed upstream; nothing but a page of the web."""
+        link = self.entry.get("link", "")
+        return link if link.startswith(("https://", "http://")) else ""
+
+    @property
+    def diagnosed(self) -> int:
+        return sum(bool(r["diagnosed"]) for r in self.examples)
+
+
+class View(Subject):
+    """A subject with what the pages tell of it."""
+
+    @property
+    def line(self) -> tuple[str, str, str]:
+        """What stays the same from version to version: adapter, device, dtype."""
+        return self.run.adapter, self.run.device, self.run.dtype
+
+    @property
+    def name(self) -> str:
+        """Adapter, version, device, dtype, as one text."""
+        return f"{self.run.adapter} {self.run.version} {self.run.device} {self.run.dtype}"
+
+    @property
+    def slug(self) -> str:
+        """The name of its page."""
+        return safe_name(self.run.adapter, self.run.version, self.run.device, self.run.dtype)
+
+    @property
+    def home(self) -> Path | None:
+        """The folder of the adapter, where it is declared here: what only results name is not looked for."""
+        ref = installed().get(self.run.adapter)
+        return None if ref is None else ref.folder
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        return Counter(self.shown(r) for r in self.records)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers were compared."""
+        return sum(r.get("elements", 0) for r in self.records)
+
+    @cached_property
+    def passed_z(self) -> list[float]:
+        """z of every result that passed and has one."""
+        values = (r["z"] for r in self.records if r["verdict"] == "pass")
+        return [float(z) for z in values if isinstance(z, (int, float)) and math.isfinite(z)]
+
+    @property
+    def largest_z_strict(self) -> float | None:
+        strict = (
+            float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None
+        )
+        return max(strict, default=None)
+
+    @property
+    def seconds(self) -> float:
+        return sum(r["seconds"] for r in self.records)
+
+    def spread(self, cases: Mapping[str, Case]) -> Spread | None:
+        """Root mean square and mean of z (PREC-8, PREC-9)."""
+        return spread(self.records, cases)
+
+    def findings(self, cases: Mapping[str, Case]) -> list[Finding]:
+        """Its discrepancies by cause: what nobody declared first, then those with most cases."""
+        records: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+        for record in self.records:
+            if record["verdict"] in FAULTY:
+                records.setdefault((cause_of(record), record["known"] is not None), []).append(record)
+        found = {(c.name, c.known): c for c in causes(self.records, cases)}
+        for key, own in records.items():  # of cases that this version does not have
+            found.setdefault(key, Cause(*key, tuple(r["case"] for r in own), ()))
+        result = []
+        for key, cause in found.items():
+            own = sorted(records[key], key=lambda r: (not r["diagnosed"], len(r["case"]), r["case"]))
+            entry = self.declared.get(cause.name, {}) if cause.known else {}
+            explained = explanations({r["case"]: r["agrees_with"] for r in own})
+            result.append(Finding(self, cause, entry, own, explained, self._script(cause)))
+        return sorted(result, key=lambda f: (f.cause.known, -len(f.examples), f.cause.name))
+
+    def _script(self, cause: Cause) -> str:
+        if cause.known:
+            kept = differences.kept_script(self.home, cause.name)
+            if kept:
+                return kept
+        path = self.folder / REPROS / file_of(self.run.adapter, self.run.dtype, cause.name, known=cause.known)
+        try:
+            return path.read_text("utf-8", "replace") if path.is_file() else ""
+        except OSError:
+            return ""
+
+
+def views(folders: Sequence[Path]) -> list[View]:
+    """Every subject of some directories, as the pages show it."""
+    return [View(subject.parts) for subject in collect(folders)]
