@@ -295,12 +295,12 @@ def test_every_adapter_with_a_framework_has_its_environment() -> None:
     jsonschema.validate(found, schema)
     names = {a["name"] for a in found["adapters"] if a["extra"]}
     tox = (HERE.parents[1] / "tox.ini").read_text("utf-8")
-    (environments,) = re.findall(
-        r"^\[testenv:\{([a-z,-]+)\}\]$", tox.replace("{,-py311,-py312,-py313}", ""), re.MULTILINE
-    )
+    (environments,) = re.findall(r"^\[testenv:\{([a-z,-]+)\}\{,-oldest,-newest\}\]$", tox, re.MULTILINE)
     assert set(environments.split(",")) == names
-    (label,) = re.findall(r"^    conformance = (.*)$", tox, re.MULTILINE)
-    assert set(label.split(", ")) == names | {"report"}
+    for label, last in (("conformance", "report"), ("nightly", "history")):
+        (members,) = re.findall(rf"^    {label} = (.*)$", tox, re.MULTILINE)
+        assert set(members.split(", ")) == names | {last}
+    assert set(re.findall(r"^    \S+: ADAPTER = (\S+)$", tox, re.MULTILINE)) == names
 
 
 def test_an_adapter_from_elsewhere_brings_its_differences_and_scripts(tmp_path: Path) -> None:

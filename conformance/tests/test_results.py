@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nights import night
 from rnn_conformance.errors import ConfigurationError, ResultsNotWritten
+from rnn_conformance.reporting import exports
+from rnn_conformance.reporting.changes import History
 from rnn_conformance.results import database, packing
 from rnn_conformance.results.database import FILE, Results, Run, new_run
+from rnn_conformance.results.importing import read_export
 from rnn_conformance.results.reading import Subject, collect
 from rnn_conformance.results.record import RETURNED, Record
 from rnn_fixtures.case import Case
@@ -398,3 +402,41 @@ def test_any_text_can_be_stored(tmp_path: Path, cases: list[Case]) -> None:
         results.add(run, [measured(cases[0], "value", message=text)])
         (record,) = results.records(run)
     assert record["message"] == text.replace("\ud800", "?")
+
+
+def test_exports_are_merged_as_they_were(tmp_path: Path, cases: list[Case]) -> None:
+    night(
+        tmp_path / "a",
+        cases,
+        1,
+        faults={cases[0].id: {"verdict": "value", "z": float("inf"), "message": "m"}},
+    )
+    exported = tmp_path / "a.json"
+    exported.write_text("".join(exports.text_of(History([tmp_path / "a"]), "json")))
+    with Results(tmp_path / "b", create=True) as results:
+        for _ in range(2):  # a second time adds nothing
+            taken = [results.take_over(run, records) for run, records in read_export(exported)]
+        assert taken == [(0, 0)]
+    (before,), (after,) = (collect([tmp_path / k]) for k in "ab")
+    strip = ("spread", "elements", "rms_z", "bias_z", "clause", "diagnosed")
+    for record in (*before.records, *after.records):
+        for name in strip:  # what an export does not need to have
+            record.pop(name, None)
+    assert after.records == before.records
+    assert vars(after.run) == vars(before.run)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no export"),
+        ("[]", "not of type 'object'"),
+        ('{"schema": "results-1", "runs": [], "results": [{}]}', "results/0"),
+        ('{"schema": "results-1", "runs": [{"id": 1}], "results": []}', "runs/0"),
+        ("[" * 100_000, "no export"),
+    ],
+)
+def test_other_files_are_refused_before_anything_is_kept(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=told):
+        list(read_export(tmp_path / "x.json"))

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "Print one case whole.",
     "repro": "Print a stand-alone script that shows a discrepancy.",
     "shapes": "Input, output, state and weight shapes in every framework.",
+    "explain": "What a framework's error message means: clause, cause, cure.",
     "report": "Build the site, or an export, of one or more results directories.",
     "diff": "What changed from one results directory to another.",
     "merge": "Join the results of several directories.",
@@ -30,6 +31,7 @@ COMMANDS = {
     "coverage": "Count the combinations of arguments that a tier covers.",
     "mutants": "Run every variant against a tier: the mutation score, and survivors.",
     "fuzz": "Search beyond the golden data for new discrepancies.",
+    "bisect": "The release of a framework in which a case's verdict changed.",
     "schema": "Print a JSON Schema.",
 }
 

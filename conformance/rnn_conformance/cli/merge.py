@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
 from rnn_conformance.results.database import Results
+from rnn_conformance.results.importing import read_export
+from rnn_conformance.results.reading import directories
 
 
 @click.command("merge")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False))
 @format_option
-def command(folders: tuple[Path, ...], out: Path, style: str | None) -> None:
-    """Join the results of several machines or shards; runs already in OUT are kept once."""
-    sources = [Results(folder) for folder in folders]  # all readable before anything is written
-    with Results(out, create=True) as target:
-        taken = [target.absorb(source) for source in sources]
-        runs, records = (sum(column) for column in zip(*taken, strict=True))
+def command(sources: tuple[Path, ...], out: Path, style: str | None) -> None:
+    """Join results of several machines, shards or nights: directories, folders of such, or exported JSON files.
+
+    Runs that are in OUT already are kept once. A JSON file is checked against the schema first.
+    """
+    folders = [
+        folder
+        for source in sources
+        if not source.is_file()
+        for folder in directories(source)
+        if folder.resolve() != out.resolve()
+    ]
+    exported = [found for source in sources if source.is_file() for found in read_export(source)]
+    with ExitStack() as stack:
+        # All of them readable before anything is written.
+        others = [stack.enter_context(Results(folder)) for folder in folders]
+        target = stack.enter_context(Results(out, create=True))
+        taken = [target.absorb(other) for other in others]
+        taken += [target.take_over(run, records) for run, records in exported]
+        runs, records = (sum(pair[k] for pair in taken) for k in (0, 1))
         held = len(target.runs())
-    for source in sources:
-        source.close()
     if is_pretty(style):
         click.echo(f"{runs} runs and {records} results added; {out} holds {held} runs")
     else:

@@ -12,7 +12,7 @@ from rnn_conformance.cli.common import format_option, is_pretty, print_json
 if TYPE_CHECKING:
     from rnn_conformance.reporting.changes import History
 
-EXPORTS = ("json", "junit", "markdown", "csv", "badge", "parquet")
+EXPORTS = ("json", "junit", "markdown", "csv", "findings", "badge", "parquet")
 
 
 @click.command("report")

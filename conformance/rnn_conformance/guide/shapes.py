@@ -67,17 +67,24 @@ class Answer:
     ----------
     shapes : mapping
         Names of what goes in, comes out and is learnt to their shapes, in order; empty where the framework cannot express the layer.
-    parameters : int
-        How many numbers are learnt; None where there is nothing.
+    learnt : tuple of str
+        The names of those that are learnt.
     reason : str
         Why the framework cannot, with the clause.
     """
 
     framework: str
     shapes: Mapping[str, Shape]
-    parameters: int | None
+    learnt: tuple[str, ...]
     code: str
     reason: str = ""
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers are learnt; None where there is nothing."""
+        if not self.shapes:
+            return None
+        return sum(math.prod(d or 0 for d in self.shapes[name]) for name in self.learnt)
 
 
 def answers(q: Question) -> list[Answer]:
@@ -101,7 +108,7 @@ def answers(q: Question) -> list[Answer]:
     time_first = (q.steps, q.batch, q.features)
     sequence = (q.steps, q.batch, q.units) if q.time_major else (q.batch, q.steps, q.units)
     own = {name: array.shape for name, array in weights.items()}
-    found = [Answer("Keras", {"input": q.input, **outputs, **own}, _count(own), _keras(q))]
+    found = [Answer("Keras", {"input": q.input, **outputs, **own}, tuple(own), _keras(q))]
 
     def native(
         name: str, convert: Callable[..., dict[str, np.ndarray]], rows: Mapping[str, Shape], code: str
@@ -109,10 +116,10 @@ def answers(q: Question) -> list[Answer]:
         try:
             converted = convert(q.layer, weights, reset_after=q.reset_after)
         except layouts.NotRepresentable as reason:
-            found.append(Answer(name, {}, None, "", f"{reason} ({reason.clause})"))
+            found.append(Answer(name, {}, (), "", f"{reason} ({reason.clause})"))
             return
         learnt = {key: array.shape for key, array in converted.items()}
-        found.append(Answer(name, {**rows, **learnt}, _count(learnt), code))
+        found.append(Answer(name, {**rows, **learnt}, tuple(learnt), code))
 
     finals: dict[str, Shape] = {f"{s}_n": (1, q.batch, q.units) for s in states}
     native(
@@ -138,10 +145,6 @@ def answers(q: Question) -> list[Answer]:
         _onnx(q),
     )
     return found
-
-
-def _count(learnt: Mapping[str, Shape]) -> int:
-    return sum(math.prod(d or 0 for d in shape) for shape in learnt.values())
 
 
 def _last(q: Question) -> str:

@@ -57,7 +57,9 @@ class Changes:
                 continue
             earlier = before[case]
             kind = _kind(earlier, record)
-            if kind:
+            if kind == "drifted":
+                found[kind].append(Change(case, f"z {earlier['z']:.2g}", f"z {record['z']:.2g}"))
+            elif kind:
                 was = self.old.shown(earlier)
                 message = record["message"] if record["verdict"] != "pass" else earlier["message"]
                 found[kind].append(Change(case, was, shown, message))

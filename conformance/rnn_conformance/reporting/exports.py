@@ -6,17 +6,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
+
+from rnn_fixtures.store import Store
 
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.reporting.changes import History
 from rnn_conformance.reporting.headline import headline
 from rnn_conformance.reporting.matrix import Cell
-from rnn_conformance.reporting.views import View
+from rnn_conformance.reporting.views import Finding, View, grouped
 
 # The columns of CSV and Parquet: what an exported record has, but for nested data.
 COLUMNS = (
@@ -167,6 +169,38 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", text)
 
 
+def as_findings(history: History) -> Iterator[str]:
+    """Every discrepancy by cause, as a page of Markdown."""
+    yield "# Findings\n\nEvery discrepancy of a framework that the golden data show, by cause; made from results by `rnn-conformance report RESULTS --export findings`.\n"
+    store = Store(check=False)
+    cases = {case.id: case for case in store.cases()}
+    for adapter, own in grouped(view.findings(cases) for view in history.current).items():
+        yield f"\n## {_plain(adapter)}\n"
+        for group in own:
+            yield from _finding(group["seen"], known=group["known"])
+
+
+def _finding(seen: Sequence[Finding], *, known: bool) -> Iterator[str]:
+    first = seen[0]
+    yield f"\n### {_plain(first.cause.name)}{'' if known else ' (unexpected)'}\n\n"
+    names = [
+        f"{f.view.run.framework} {f.view.run.version} {f.view.run.device} {f.view.run.dtype}" for f in seen
+    ]
+    yield f"Seen in {_plain(', '.join(names))}; {first.clause or 'no clause'}; {len(first.examples)} cases, such as `{_code(first.examples[0]['case'])}`.\n\n"
+    if first.entry.get("reason"):
+        yield f"{_plain(first.entry['reason'])}.\n\n"
+    if first.cause.takes:
+        yield f"It {_plain(first.cause.taken)}.\n\n"
+    if first.link:
+        yield f"Upstream: <{first.link}>\n\n"
+    if first.script:
+        yield f"```python\n{_clean(first.script).replace('```', '')}```\n"
+
+
+def _code(text: str) -> str:
+    return _clean(text).replace("`", "'")
+
+
 def badge(history: History) -> dict[str, Any]:
     """Counts of all implementations, as shields.io's endpoint reads them."""
     cells = [Cell(view.counts) for view in history.current]
@@ -204,6 +238,7 @@ TEXTS: dict[str, tuple[str, Callable[[History], Iterator[str]]]] = {
     "junit": ("results.xml", as_junit),
     "markdown": ("summary.md", as_markdown),
     "csv": ("results.csv", as_csv),
+    "findings": ("findings.md", as_findings),
     "badge": ("badge.json", _as_badge),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Container, Iterator, Sequence
 from functools import cache
@@ -19,7 +18,10 @@ _PAGE = re.compile(r"^(?!https?:)(?:\.\./spec/)?([a-z]+)\.md(#.*)?$")
 
 
 def _math(text: str, options: dict[str, Any]) -> str:
-    return convert(text.strip(), display="block" if options.get("display_mode") else "inline")
+    if not options.get("display_mode"):
+        return convert(text.strip(), display="inline")
+    # Wide equations scroll, and what scrolls must be reachable by keyboard.
+    return f'<span class="display" tabindex="0">{convert(text.strip(), display="block")}</span>'
 
 
 @cache
@@ -51,10 +53,13 @@ def rendered(text: str, pages: Sequence[str] = (), root: str = "", named: Contai
             token.attrSet("id", found[1] if found else _slug(title))
             if found:
                 token.attrSet("class", "clause")
+        elif token.type == "table_open":
+            token.attrSet("tabindex", "0")  # wide ones scroll
         _relink(token, pages, root)
         if token.type == "inline" and tokens[number - 1].type != "heading_open":
             token.children = list(_mentions(token.children or [], root, named))
-    return str(_markdown().renderer.render(tokens, _markdown().options, {}))
+    html = str(_markdown().renderer.render(tokens, _markdown().options, {}))
+    return html.replace("<pre>", '<pre tabindex="0">')
 
 
 def _relink(token: Token, pages: Sequence[str], root: str) -> None:
@@ -66,7 +71,7 @@ def _relink(token: Token, pages: Sequence[str], root: str) -> None:
                 child.attrSet("href", f"{root}spec/{page[1]}.html{page[2] or ''}")
             elif not target.startswith(("http:", "https:", "#")):
                 child.attrSet("href", "#")
-                child.attrSet("title", html.escape(target))
+                child.attrSet("title", target)
 
 
 def _mentions(children: Sequence[Token], root: str, named: Container[str]) -> Iterator[Token]:

@@ -7,9 +7,10 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,11 +29,12 @@ from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.reporting import arguments, matrix
 from rnn_conformance.reporting.changes import Changes, History
 from rnn_conformance.reporting.evidence import evidence
+from rnn_conformance.reporting.explainer import knowledge
 from rnn_conformance.reporting.headline import headline, sentence, spelled_age
 from rnn_conformance.reporting.packed import BUCKETS, CODES, MISSING, bucket, chunk, code_of_z, indices
 from rnn_conformance.reporting.pictures import trend, z_histogram
 from rnn_conformance.reporting.prose import rendered
-from rnn_conformance.reporting.views import Finding, View
+from rnn_conformance.reporting.views import Finding, View, grouped
 from rnn_conformance.results.database import now
 
 NAVIGATION = (
@@ -42,6 +44,7 @@ NAVIGATION = (
     ("arguments", "arguments.html", "Arguments"),
     ("spec", "spec/index.html", "Specification"),
     ("guide", "spec/guide.html", "Guide"),
+    ("shapes", "shapes.html", "Shapes"),
     ("history", "history.html", "History"),
 )
 # A site has it, so that no other folder is ever replaced by one.
@@ -132,10 +135,10 @@ class _Site:
     def files(self) -> Iterator[tuple[str, str]]:
         """Name and text of every file."""
         yield MARK, f"{__version__} {self._made}\n"
-        static = files("rnn_conformance").joinpath("reporting/static")
-        for entry in static.iterdir():
+        for entry in _static().iterdir():
             yield f"assets/{entry.name}", entry.read_text("utf-8")
         yield from self._pages()
+        yield from self._shape_pages()
         yield from self._clause_pages()
         yield from self._spec_pages()
         yield from self._implementation_pages()
@@ -234,6 +237,17 @@ class _Site:
                 }
             )
         return entries
+
+    def _shape_pages(self) -> Iterator[tuple[str, str]]:
+        """One for the site and one that stands alone; both hold all that they need."""
+        # "<" must not end the script element.
+        data = Markup(json.dumps(knowledge(), separators=(",", ":")).replace("<", "\\u003c"))
+        texts = {
+            what: Markup(_static().joinpath(name).read_text("utf-8"))
+            for what, name in (("style", "site.css"), ("script", "shapes.js"))
+        }
+        for name, alone in (("shapes.html", False), ("shapes-alone.html", True)):
+            yield name, self._page("shapes.html", "shapes", alone=alone, knowledge=data, **texts)
 
     def _clause_pages(self) -> Iterator[tuple[str, str]]:
         for name, entry in _written().items():
@@ -337,6 +351,10 @@ class _Site:
             yield from _chunks(**{f"evidence-{name}": {case: shown[case] for case in own if case in shown}})
 
 
+def _static() -> Traversable:
+    return files("rnn_conformance").joinpath("reporting/static")
+
+
 @cache
 def _written() -> dict[str, dict[str, Any]]:
     """The clauses that have a page."""
@@ -346,22 +364,6 @@ def _written() -> dict[str, dict[str, Any]]:
 def _chunks(**data: Any) -> Iterator[tuple[str, str]]:
     for name, content in data.items():
         yield f"data/{name}.js", chunk(name, content)
-
-
-def grouped(findings: Iterable[Sequence[Finding]]) -> dict[str, list[dict[str, Any]]]:
-    """Adapter to its causes, each with the findings of all its versions, devices and dtypes."""
-    groups: dict[str, dict[str, dict[str, Any]]] = {}
-    for f in (f for own in findings for f in own):
-        adapter = groups.setdefault(f.view.run.adapter, {})
-        group = adapter.setdefault(
-            f.anchor, {"anchor": f.anchor, "name": f.cause.name, "known": f.cause.known, "seen": []}
-        )
-        group["known"] &= f.cause.known
-        group["seen"].append(f)
-    for own in groups.values():
-        for group in own.values():
-            group["seen"].sort(key=lambda f: (not f.script, f.view.run.dtype != "float32"))
-    return {adapter: sorted(own.values(), key=lambda g: g["known"]) for adapter, own in groups.items()}
 
 
 def _night(view: View) -> dict[str, Any]:

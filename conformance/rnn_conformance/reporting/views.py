@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,3 +150,19 @@ class View(Subject):
 def views(folders: Sequence[Path]) -> list[View]:
     """Every subject of some directories, as the pages show it."""
     return [View(subject.parts) for subject in collect(folders)]
+
+
+def grouped(findings: Iterable[Sequence[Finding]]) -> dict[str, list[dict[str, Any]]]:
+    """Adapter to its causes, each with the findings of all its versions, devices and dtypes."""
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for f in (f for own in findings for f in own):
+        adapter = groups.setdefault(f.view.run.adapter, {})
+        group = adapter.setdefault(
+            f.anchor, {"anchor": f.anchor, "name": f.cause.name, "known": f.cause.known, "seen": []}
+        )
+        group["known"] &= f.cause.known
+        group["seen"].append(f)
+    for own in groups.values():
+        for group in own.values():
+            group["seen"].sort(key=lambda f: (not f.script, f.view.run.dtype != "float32"))
+    return {adapter: sorted(own.values(), key=lambda g: g["known"]) for adapter, own in groups.items()}

@@ -338,6 +338,18 @@ class Results:
                         new_records += 1
         return new_runs, new_records
 
+    def take_over(self, run: Run, records: Iterable[Record]) -> tuple[int, int]:
+        """Add a run and records of it that are not here; returns how many of each."""
+        new = run.id not in {other.id for other in self.runs()}
+        with self._transaction():
+            if new:
+                self._insert(run)
+            done, place = self.done(run), self._place(run)
+            left = [record for record in records if record.case not in done]
+            for record in left:
+                self._add(place, record)
+        return int(new), len(left)
+
     # -- reading -------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:

@@ -33,12 +33,12 @@ rnn.start(() => {
       const detail = results[n].details[k];
       const finding = detail && findings.find((f) => f.slug === i.slug && f.cause === detail.cause && f.known === (code === "k"));
       const z = detail && detail.z !== null ? detail.z : rnn.z(results[n].z[k]);
-      rows.push(el("tr", {}, el("td", {}, el("a", { href: `${rnn.root}implementations/${i.slug}.html` }, i.label), el("br"), el("span", { class: "small soft" }, `${i.framework} ${i.version}`)),
-        el("td", {}, rnn.badge(code), k in results[n].changed ? el("span", { class: "small soft" }, ` was ${rnn.CODES[results[n].changed[k]]}`) : null), el("td", { class: "n" }, rnn.spell(z)),
-        el("td", { class: "n" }, detail ? rnn.spell(detail.rms) : ""), el("td", { class: "n" }, detail && detail.bias !== null ? (detail.bias > 0 ? "+" : "−") + rnn.spell(Math.abs(detail.bias)) : ""),
-        el("td", {}, code === "u" ? el("span", { class: "soft" }, reason(results[n], k)) : detail ? explained(detail, finding) : "")));
+      rows.push(el("tr", {}, el("td", { class: "name" }, el("a", { href: `${rnn.root}implementations/${i.slug}.html` }, i.label), el("br"), el("span", { class: "small soft" }, `${i.framework} ${i.version}`)),
+        el("td", {}, rnn.badge(code), k in results[n].changed ? el("span", { class: "small soft" }, ` was ${rnn.CODES[results[n].changed[k]]}`) : null), el("td", { class: "n", "data-title": "largest z" }, rnn.spell(z)),
+        el("td", { class: "n", "data-title": "rms z" }, detail ? rnn.spell(detail.rms) : ""), el("td", { class: "n", "data-title": "mean z" }, detail && detail.bias !== null ? (detail.bias > 0 ? "+" : "−") + rnn.spell(Math.abs(detail.bias)) : ""),
+        el("td", { class: "seen" }, code === "u" ? el("span", { class: "soft" }, reason(results[n], k)) : detail ? explained(detail, finding) : "")));
     });
-    parts.push(el("h2", {}, "What came out"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Verdicts" }, el("table", {},
+    parts.push(el("h2", {}, "What came out"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Verdicts" }, el("table", { class: "stack" },
       el("thead", {}, el("tr", {}, ["implementation", "verdict"].map((h) => el("th", { scope: "col" }, h)), ["largest z", "rms z", "mean z"].map((h) => el("th", { scope: "col", class: "n" }, h)), el("th", { scope: "col" }, "what was seen"))), el("tbody", {}, rows))));
     const seen = everyone.filter((i) => evidence[i.slug]);
     if (seen.length) {
