@@ -76,8 +76,11 @@ def declarations(folder: Path | None) -> list[Known]:
     if path is None or not path.is_file():
         return []
     try:
-        return [Known(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["known"]]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        written = tomllib.loads(path.read_text("utf-8"))
+        if written.keys() - {"known"}:
+            raise TypeError(f"it has {', '.join(sorted(written.keys() - {'known'}))}")
+        return [Known(**entry) for entry in written.get("known", [])]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"{path} does not declare differences ([[known]] with id, select, verdict, clause, reason): {error}"
         ) from error

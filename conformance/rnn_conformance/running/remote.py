@@ -61,6 +61,11 @@ class RemoteAdapter(Adapter):
     def is_keras(self) -> bool:  # type: ignore[override]
         return self._said.get("is_keras") is True
 
+    @property
+    def is_composed(self) -> bool:
+        """Whether it has layers of lengths, around which the suite does the rest."""
+        return bool(self._level == "lengths")
+
     def _capabilities(self) -> Capabilities | None:
         message = self._said.get("capabilities")
         try:
@@ -104,7 +109,7 @@ class RemoteAdapter(Adapter):
         return self.description
 
     def build(self, spec: LayerSpec) -> Model:
-        is_composed = self._level == "lengths"
+        is_composed = self.is_composed
         if self._can is not None:
             expressible.check(self._can, spec, composed=is_composed)
         if is_composed and spec.arguments.get("stateful"):
