@@ -24,6 +24,7 @@ from rnn_conformance.reporting.changes import Changes, History
 from rnn_conformance.reporting.headline import headline
 from rnn_conformance.reporting.packed import code_of_z, safe_name
 from rnn_conformance.reporting.prose import rendered
+from rnn_conformance.results.database import Results
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store, select_tier
@@ -247,8 +248,6 @@ def test_changes_of_every_kind(tmp_path: Path, few: Sequence[Case]) -> None:
 
 @pytest.mark.parametrize("nothing", ["no runs", "nothing run", "one night, all pass"])
 def test_empty_states(tmp_path: Path, few: Sequence[Case], nothing: str) -> None:
-    from rnn_conformance.results.database import Results
-
     folder = tmp_path / "r"
     if nothing == "no runs":
         Results(folder, create=True).close()
@@ -346,3 +345,22 @@ def test_z_keeps_its_order() -> None:
     codes = [code_of_z(z) for z in zs]
     assert codes == sorted(codes)
     assert len(set(codes[2:9])) == 7
+
+
+def test_earlier_nights_are_not_read(
+    tmp_path: Path, few: Sequence[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of nights costs what the last two do."""
+    for day in range(1, 29):
+        night(tmp_path, few[:5], day)
+    read: list[str] = []
+    records = Results.records
+    monkeypatch.setattr(
+        Results,
+        "records",
+        lambda self, run, where="": read.append(run.started[8:10]) or records(self, run, where),
+    )
+    site.build([tmp_path], tmp_path / "site")
+    assert set(read) == {f"{day:02}" for day in range(28 - site.NIGHTS, 29)}
+    page = (tmp_path / "site/history.html").read_text("utf-8")
+    assert page.count("<td>2026-03-") == 28

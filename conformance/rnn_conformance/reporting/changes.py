@@ -40,7 +40,7 @@ class Changes:
 
     def __init__(self, old: View, new: View) -> None:
         self.old, self.new = old, new
-        self.comparable = old.run.fixtures == new.run.fixtures
+        self.comparable = old.newest.fixtures == new.newest.fixtures
 
     @cached_property
     def _found(self) -> dict[str, list[Change]]:
@@ -129,7 +129,7 @@ def _drifted(old: object, new: object) -> bool:
 
 
 def _versions(view: View) -> dict[str, str]:
-    run = view.run
+    run = view.newest
     packages = run.environment.get("packages")
     found = {str(k): str(v) for k, v in packages.items()} if isinstance(packages, dict) else {}
     python = run.environment.get("python")
@@ -158,35 +158,35 @@ class History:
             snapshots[-1].append(part)
         for line, versions in sorted(own.items()):
             found = [View(parts) for snapshots in versions.values() for parts in snapshots]
-            self.nights[line] = sorted(found, key=lambda view: view.run.started)
+            self.nights[line] = sorted(found, key=lambda view: view.newest.started)
 
     @property
     def newest(self) -> datetime:
         """When the last night began."""
-        return max((_when(views[-1].run.started) for views in self.nights.values()), default=datetime.min)
+        return max((_when(views[-1].newest.started) for views in self.nights.values()), default=datetime.min)
 
     @cached_property
     def current(self) -> list[View]:
         """Of every line the last view, and other versions of the same night: what a reader asks for first."""
         found = []
         for views in self.nights.values():
-            last: dict[str, View] = {view.run.version: view for view in views}
-            newest = max(_when(view.run.started) for view in last.values())
-            found += [v for v in last.values() if newest - _when(v.run.started) <= NIGHT]
+            last: dict[str, View] = {view.newest.version: view for view in views}
+            newest = max(_when(view.newest.started) for view in last.values())
+            found += [v for v in last.values() if newest - _when(v.newest.started) <= NIGHT]
         return sorted(found, key=_order)
 
     def previous(self, view: View) -> View | None:
         """The view of the night before: of the same version, or else of another version that ran before."""
-        started = _when(view.run.started)
-        earlier = [v for v in self.nights[view.line] if started - _when(v.run.started) > NIGHT]
-        same = [v for v in earlier if v.run.version == view.run.version]
+        started = _when(view.newest.started)
+        earlier = [v for v in self.nights[view.line] if started - _when(v.newest.started) > NIGHT]
+        same = [v for v in earlier if v.newest.version == view.newest.version]
         if not earlier:  # another version, or revision of the golden data, of the same night is no history
             return None
         return same[-1] if same else earlier[-1]
 
     def age(self, view: View) -> timedelta:
         """How much older than the last night; zero when it is of it."""
-        behind = self.newest - _when(view.run.started)
+        behind = self.newest - _when(view.newest.started)
         return behind if behind > NIGHT else timedelta()
 
     @cached_property
@@ -197,7 +197,7 @@ class History:
 
 
 def _order(view: View) -> tuple[str, str, str, bool, str]:
-    run = view.run
+    run = view.newest
     return run.adapter, run.version, run.device, run.dtype != "float32", run.dtype
 
 

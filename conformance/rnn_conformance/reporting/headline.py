@@ -42,7 +42,7 @@ def headline(history: History) -> Headline:
     bad = sum(len(view.unexpected) for view in current)
     stale = [v for v in current if history.age(v)]
     notes = [
-        f"No data from {v.run.adapter} {v.run.dtype} on {v.run.device} this time: its last results, {spelled_age(history.age(v))} old, are shown."
+        f"No data from {v.newest.adapter} {v.newest.dtype} on {v.newest.device} this time: its last results, {spelled_age(history.age(v))} old, are shown."
         for v in stale
     ]
     if not history.changes:
@@ -54,7 +54,7 @@ def headline(history: History) -> Headline:
             else f"{bad:,} {'is' if bad == 1 else 'are'} unexpected"
         )
         return Headline(f"{total:,} results of {many}: {verdict}.", notes, "bad" if bad else "")
-    since = min(c.old.run.started for c in history.changes)[:10]
+    since = min(c.old.newest.started for c in history.changes)[:10]
     text, more = sentence(history.changes)
     state = "bad" if any(c.regressed for c in history.changes) else ""
     state = state or ("good" if any(c.fixed for c in history.changes) else "")
@@ -74,7 +74,7 @@ def sentence(changes: Sequence[Changes]) -> tuple[str, list[str]]:
         count = sum(map(len, own))
         if count:
             parts.append(f"{count:,} {word} ({_who(changes, own)})")
-    moved = {(c.new.run.framework, c.old.run.version, c.new.run.version) for c in changes}
+    moved = {(c.new.newest.framework, c.old.newest.version, c.new.newest.version) for c in changes}
     parts += [f"{name} went from {old} to {new}" for name, old, new in sorted(moved) if old != new]
     notes = []
     drifted = sum(len(c.drifted) for c in changes)
@@ -82,7 +82,7 @@ def sentence(changes: Sequence[Changes]) -> tuple[str, list[str]]:
         notes.append(
             f"{drifted:,} {'value' if drifted == 1 else 'values'} drifted within the limit ({_who(changes, [c.drifted for c in changes])})."
         )
-    apart = sorted({c.new.run.adapter for c in changes if not c.comparable})
+    apart = sorted({c.new.newest.adapter for c in changes if not c.comparable})
     if apart:
         notes.append(f"The golden data changed: results of {', '.join(apart)} are not compared.")
     return "; ".join(parts) or "no verdict changed", notes
@@ -92,5 +92,5 @@ def _who(changes: Sequence[Changes], entries: Sequence[Sequence[Change]]) -> str
     count: Counter[str] = Counter()
     for change, own in zip(changes, entries, strict=True):
         if own:
-            count[f"{change.new.run.adapter} {change.new.run.dtype}"] += len(own)
+            count[f"{change.new.newest.adapter} {change.new.newest.dtype}"] += len(own)
     return ", ".join(count)

@@ -50,7 +50,7 @@ NAVIGATION = (
 # A site has it, so that no other folder is ever replaced by one.
 MARK = "rnn-conformance-site"
 # Of a message so many characters are shown; nights further back than these are listed without what changed in them.
-MESSAGE, NIGHTS = 1000, 14
+MESSAGE, NIGHTS = 1000, 7
 
 
 def build(folders: Sequence[Path], out: Path) -> History:
@@ -158,7 +158,7 @@ class _Site:
         return matrix.rows(self.views)
 
     def _pages(self) -> Iterator[tuple[str, str]]:
-        told, runs = headline(self.history), [view.run for view in self.views]
+        told, runs = headline(self.history), [view.newest for view in self.views]
         choices = [
             (key, name, sorted({getattr(run, key) for run in runs}))
             for key, name in (("framework", "framework"), ("dtype", "dtype"), ("device", "device"))
@@ -209,7 +209,7 @@ class _Site:
                     _night(view)
                     for view in sorted(
                         (v for own in self.history.nights.values() for v in own),
-                        key=lambda v: v.run.started,
+                        key=lambda v: v.newest.started,
                         reverse=True,
                     )
                 ],
@@ -224,18 +224,22 @@ class _Site:
             for view in own[-NIGHTS:]:
                 old = self.history.previous(view)
                 if old is not None:
-                    nights.setdefault(view.run.started[:10], []).append(Changes(old, view))
+                    # Views of their own: what they read goes when the entry is written.
+                    found = Changes(View(old.parts), View(view.parts))
+                    nights.setdefault(view.newest.started[:10], []).append(found)
         entries = []
         for night, changes in sorted(nights.items(), reverse=True)[:NIGHTS]:
             text, notes = sentence(changes)
+            updated = max(c.new.newest.started for c in changes)
             entries.append(
                 {
                     "id": f"urn:rnn-conformance:night:{night}",
                     "title": f"{night}: {text}",
-                    "updated": max(c.new.run.started for c in changes),
+                    "updated": updated,
                     "text": " ".join([f"{text}.", *notes]),
                 }
             )
+            changes.clear()
         return entries
 
     def _shape_pages(self) -> Iterator[tuple[str, str]]:
@@ -367,17 +371,9 @@ def _chunks(**data: Any) -> Iterator[tuple[str, str]]:
 
 
 def _night(view: View) -> dict[str, Any]:
-    counts = view.counts
-    passed = counts["pass"] + counts["pass (composed)"]
-    return {
-        "when": view.run.started[:16].replace("T", " "),
-        "label": view.run.label,
-        "version": view.run.version,
-        "passed": passed,
-        "known": counts["known"],
-        "unsupported": counts["unsupported"],
-        "bad": counts.total() - passed - counts["known"] - counts["unsupported"],
-    }
+    newest = view.newest
+    when = newest.started[:16].replace("T", " ")
+    return {"when": when, "label": newest.label, "version": newest.version, **view.tally}
 
 
 def _named(view: View) -> dict[str, str]:

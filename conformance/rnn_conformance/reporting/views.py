@@ -19,6 +19,7 @@ from rnn_conformance.judging import differences
 from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.reporting.packed import safe_name
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.reading import Subject, collect
 from rnn_conformance.running.registry import installed
 
@@ -70,17 +71,17 @@ class View(Subject):
     @property
     def line(self) -> tuple[str, str, str]:
         """What stays the same from version to version: adapter, device, dtype."""
-        return self.run.adapter, self.run.device, self.run.dtype
+        return self.newest.adapter, self.newest.device, self.newest.dtype
 
     @property
     def name(self) -> str:
         """Adapter, version, device, dtype, as one text."""
-        return f"{self.run.adapter} {self.run.version} {self.run.device} {self.run.dtype}"
+        return f"{self.newest.adapter} {self.newest.version} {self.newest.device} {self.newest.dtype}"
 
     @property
     def slug(self) -> str:
         """The name of its page."""
-        return safe_name(self.run.adapter, self.run.version, self.run.device, self.run.dtype)
+        return safe_name(self.newest.adapter, self.newest.version, self.newest.device, self.newest.dtype)
 
     @property
     def home(self) -> Path | None:
@@ -91,6 +92,22 @@ class View(Subject):
     @cached_property
     def counts(self) -> Counter[str]:
         return Counter(self.shown(r) for r in self.records)
+
+    @cached_property
+    def tally(self) -> dict[str, int]:
+        """How many passed, are known, unsupported, or anything else (``bad``), without reading every record where one run is all there is."""
+        if "counts" in self.__dict__ or len(self.parts) > 1:
+            found = Counter({shown.partition(" ")[0]: 0 for shown in self.counts})
+            for shown, count in self.counts.items():
+                found[shown.partition(" ")[0]] += count  # "pass (composed)"
+        else:
+            with Results(self.folder) as results:
+                found = Counter()
+                for verdict, count in results.counts(self.newest).items():
+                    found[verdict.partition(" ")[0]] += count  # "known value"
+        passed, known, unsupported = (found[name] for name in ("pass", "known", "unsupported"))
+        bad = found.total() - passed - known - unsupported
+        return {"passed": passed, "known": known, "unsupported": unsupported, "bad": bad}
 
     @property
     def elements(self) -> int:

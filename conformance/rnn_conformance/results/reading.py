@@ -46,6 +46,11 @@ class Subject:
         """The directory of the newest part."""
         return self.parts[0].folder
 
+    @property
+    def newest(self) -> Run:
+        """The newest run, as it is stored: nothing else is read for it."""
+        return self.parts[0].run
+
     @cached_property
     def run(self) -> Run:
         """The parts as one run: the newest, over all that any of them selected."""
