@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "What is installed here, and why an adapter cannot run.",
     "adapters": "List the adapters that are declared, for tox, CI and nightly jobs.",
     "run": "Run cases through adapters.",
+    "judge": "Judge output files that a device brought back.",
     "cases": "List cases.",
     "show": "Print one case whole.",
     "repro": "Print a stand-alone script that shows a discrepancy.",
