@@ -8,6 +8,8 @@ import gzip
 import io
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -364,3 +366,29 @@ def test_earlier_nights_are_not_read(
     assert set(read) == {f"{day:02}" for day in range(28 - site.NIGHTS, 29)}
     page = (tmp_path / "site/history.html").read_text("utf-8")
     assert page.count("<td>2026-03-") == 28
+
+
+def test_diff(tmp_path: Path, few: Sequence[Case]) -> None:
+    bad = {few[2].id: {"verdict": "value", "message": "off", "z": 20.0}}
+    night(tmp_path / "a", few, 1)
+    night(tmp_path / "b", few, 2, version="2.14.0", faults=bad)
+    night(tmp_path / "b", few, 2, adapter="keras")
+    schema = json.loads((SPEC / "schemas/diff.schema.json").read_text("utf-8"))
+
+    def diff(old: str, new: str, style: str = "json") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rnn_conformance", "diff", str(tmp_path / old), str(tmp_path / new)]
+        return subprocess.run([*command, "--format", style], capture_output=True, text=True, check=False)
+
+    done = diff("a", "b")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(schema).validate(found)
+    assert found["summary"] == "1 regressed (torch float32); torch went from 2.13.0 to 2.14.0"
+    assert found["only_in_new"] == ["keras cpu float32"]
+    assert [c["case"] for c in found["implementations"][0]["regressed"]] == [few[2].id]
+    assert diff("b", "a").returncode == 0
+    assert f"regressed: {few[2].id}: pass -> value" in diff("a", "b", "pretty").stdout
+    night(tmp_path / "c", few, 1, adapter="other")
+    done = diff("a", "c")
+    assert done.returncode == 2
+    assert "no adapter, device and dtype in common" in done.stderr
