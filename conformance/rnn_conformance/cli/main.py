@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "Print one case whole.",
     "repro": "Print a stand-alone script that shows a discrepancy.",
     "shapes": "Input, output, state and weight shapes in every framework.",
+    "convert": "Convert weights between frameworks' layouts.",
     "explain": "What a framework's error message means: clause, cause, cure.",
     "report": "Build the site, or an export, of one or more results directories.",
     "diff": "What changed from one results directory to another.",

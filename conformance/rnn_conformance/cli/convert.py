@@ -1,0 +1,71 @@
+"""``rnn-conformance convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rnn_conformance.cli.common import format_option, is_pretty, print_json
+from rnn_conformance.errors import ConfigurationError
+
+LAYOUTS = ("keras", "torch", "flax", "onnx")
+
+
+@click.command("convert")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--from", "from_", type=click.Choice(LAYOUTS), required=True)
+@click.option("--to", type=click.Choice(LAYOUTS), required=True)
+@click.option("--prefix", default="", help="Convert only the arrays whose names begin so, and leave it away.")
+@click.option(
+    "--reset-after/--no-reset-after",
+    default=True,
+    show_default=True,
+    help="Of a GRU whose weights do not tell: without bias, or from ONNX.",
+)
+@format_option
+def command(
+    source: Path, target: Path, from_: str, to: str, prefix: str, reset_after: bool, style: str | None
+) -> None:
+    """Convert weights of LSTM and GRU layers between frameworks' layouts, in .safetensors or .npz files.
+
+    Stacks and both directions are found by the arrays' names. The result is converted back and compared: what is not kept is told. What the target has
+    no place for is refused, with the clause.
+    """
+    from rnn_conformance.guide.conversion import convert, load, save
+
+    arrays = {name.removeprefix(prefix): a for name, a in load(source).items() if name.startswith(prefix)}
+    try:
+        found = convert(arrays, from_, to, reset_after=reset_after)
+    except ValueError as reason:  # NotRepresentable
+        clause = getattr(reason, "clause", "")
+        raise ConfigurationError(f"{to} cannot hold these weights: {reason} ({clause})") from reason
+    save(target, found.arrays)
+    stack = found.stack
+    if is_pretty(style):
+        kind = stack.layer + (f" (reset_after={stack.reset_after})" if stack.layer == "GRU" else "")
+        click.echo(f"{kind}, {len(stack.weights)} layers or directions, from {from_} to {to}: {target}")
+        for name, array in found.arrays.items():
+            click.echo(f"  {name} {tuple(array.shape)} {array.dtype}")
+        click.echo(
+            f"not kept, as {to} has no place for them: {', '.join(found.lost)}"
+            if found.lost
+            else "lossless: converting back gives the same arrays"
+        )
+        if stack.ignored:
+            click.echo(f"no weights of these layers: {', '.join(stack.ignored[:20])}")
+    else:
+        print_json(
+            {
+                "schema": "convert-1",
+                "out": str(target),
+                "layer": stack.layer,
+                "reset_after": stack.reset_after if stack.layer == "GRU" else None,
+                "places": [place.name for place in sorted(stack.weights)],
+                "arrays": {name: list(array.shape) for name, array in found.arrays.items()},
+                "lossless": not found.lost,
+                "not_kept": found.lost,
+                "ignored": stack.ignored,
+            }
+        )

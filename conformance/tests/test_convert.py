@@ -1,0 +1,163 @@
+"""Weights between layouts: nothing is lost silently, and what cannot be held is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.guide.conversion import (
+    LAYOUTS,
+    Arrays,
+    NotRepresentable,
+    Place,
+    Stack,
+    convert,
+    load,
+    read,
+    save,
+    write,
+)
+from rnn_reference import shapes
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> Stack:
+    layer = draw(st.sampled_from(["LSTM", "GRU"]))
+    reset_after = layer == "LSTM" or draw(st.booleans())
+    bias, directions = draw(st.booleans()), draw(st.integers(1, 2))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    units, features = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    stack = Stack(layer, reset_after)
+    for number in range(draw(st.integers(1, 3))):
+        wanted = shapes.weight_shapes(layer, features, units, use_bias=bias, reset_after=reset_after)
+        for backward in range(directions):
+            stack.weights[Place(number, bool(backward))] = {
+                name: rng.normal(size=shape).astype(np.float32) for name, shape in wanted.items()
+            }
+        features = units * directions
+    return stack
+
+
+def same(a: Stack, b: Stack) -> bool:
+    return a.weights.keys() == b.weights.keys() and all(
+        a.weights[p].keys() == b.weights[p].keys()
+        and all(np.array_equal(a.weights[p][n], b.weights[p][n]) for n in a.weights[p])
+        for p in a.weights
+    )
+
+
+@settings(max_examples=60)
+@given(stacks(), st.sampled_from(LAYOUTS))
+def test_there_and_back(stack: Stack, target: str) -> None:
+    if target == "flax" and stack.layer == "GRU" and stack.reset_after:
+        for own in stack.weights.values():  # what Flax has no place for
+            if "bias" in own:
+                own["bias"][1] = 0
+    if target in ("torch", "flax") and not stack.reset_after:
+        with pytest.raises(NotRepresentable) as refused:
+            write(stack, target)
+        assert refused.value.clause in ("MAP-TORCH-3", "MAP-FLAX-3")
+        return
+    arrays = write(stack, target)
+    back = read(arrays, target, reset_after=stack.reset_after)
+    assert back.layer == stack.layer
+    if target == "flax":  # its cells have biases always (MAP-FLAX-4)
+        for place, own in stack.weights.items():
+            if "bias" not in own:
+                assert not back.weights[place].pop("bias").any()
+    assert same(stack, back)
+    found = convert(write(stack, "keras"), "keras", target, reset_after=stack.reset_after)
+    assert found.lost == []
+    assert found.arrays.keys() == arrays.keys()
+
+
+def test_what_flax_has_no_place_for_is_refused() -> None:
+    weights = {n: np.ones(s) for n, s in shapes.weight_shapes("GRU", 2, 3).items()}
+    with pytest.raises(NotRepresentable, match="no bias for the recurrent product"):
+        convert(weights, "keras", "flax")
+
+
+def torch_lstm(prefix: str = "") -> Arrays:
+    rng = np.random.default_rng(1)
+    found: Arrays = {}
+    for layer, width in ((0, 3), (1, 8)):
+        for way in ("", "_reverse"):
+            own = {"weight_ih": (16, width), "weight_hh": (16, 4), "bias_ih": (16,), "bias_hh": (16,)}
+            found |= {
+                f"{prefix}{n}_l{layer}{way}": rng.normal(size=s).astype(np.float32) for n, s in own.items()
+            }
+    return found
+
+
+def test_what_is_not_kept_is_told() -> None:
+    found = convert(torch_lstm("encoder.lstm."), "torch", "keras")
+    assert found.lost == sorted(n for n in torch_lstm() if n.startswith("bias"))  # added up (MAP-TORCH-2)
+    assert [place.name for place in sorted(found.stack.weights)] == [
+        *("0.forward.", "0.backward.", "1.forward.", "1.backward.")
+    ]
+    again = convert(found.arrays, "keras", "torch")
+    assert again.lost == []
+    total = torch_lstm()["bias_ih_l1_reverse"] + torch_lstm()["bias_hh_l1_reverse"]
+    assert np.array_equal(again.arrays["bias_ih_l1_reverse"], total)
+
+
+def test_names_as_frameworks_write_them() -> None:
+    w = {n: np.ones(s) * k for k, (n, s) in enumerate(shapes.weight_shapes("LSTM", 2, 3).items(), start=1)}
+    keras = {f"lstm_{k}/lstm_cell/{n}:0": a + k for k in (2, 10) for n, a in w.items()} | {
+        "dense/b": np.ones(1)
+    }
+    stack = read(keras, "keras")
+    assert [p.layer for p in stack.weights] == [0, 1]
+    assert stack.weights[Place(1, False)]["kernel"].flat[0] == 11
+    assert stack.ignored == ["dense/b"]
+    both = {f"bi/{way}_lstm/lstm_cell/{n}": a for way in ("backward", "forward") for n, a in w.items()}
+    assert sorted(read(both, "keras").weights) == [Place(0, False), Place(0, True)]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_the_command(tmp_path: Path, suffix: str) -> None:
+    source, middle, back = (tmp_path / f"{n}{suffix}" for n in ("in", "middle", "back"))
+    save(source, torch_lstm("model."))
+
+    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rnn_conformance", "convert", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = cli(
+        str(source), str(middle), "--from", "torch", "--to", "onnx", "--prefix", "model.", "--format", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["arrays"]["1.W"] == [2, 16, 8]
+    assert told["lossless"] is False
+    assert cli(str(middle), str(back), "--from", "onnx", "--to", "torch").returncode == 0
+    once, twice = torch_lstm(), load(back)
+    assert once.keys() == twice.keys()
+    assert np.array_equal(once["weight_hh_l1_reverse"], twice["weight_hh_l1_reverse"])
+    for wrong, told_of in (
+        ((str(source), str(back), "--from", "keras", "--to", "torch"), "no weights of a keras layer"),
+        ((str(source), str(tmp_path / "x.pt"), "--from", "torch", "--to", "keras"), "are written as"),
+        ((__file__, str(back), "--from", "torch", "--to", "keras"), "save the weights as one of them first"),
+    ):
+        done = cli(*wrong)
+        assert done.returncode == 2
+        assert told_of in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (source, middle, back))
+
+
+def test_several_layers_of_torch_need_a_choice() -> None:
+    with pytest.raises(ConfigurationError, match="choose one with --prefix"):
+        read(torch_lstm("a.") | torch_lstm("b."), "torch")
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9,), (0, 0)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="neither of an LSTM nor of a GRU"):
+        read({"kernel": np.ones((2, 9)), "recurrent_kernel": np.ones(shape)}, "keras")
