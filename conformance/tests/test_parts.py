@@ -21,6 +21,7 @@ from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
+from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store
 
 
@@ -86,6 +87,15 @@ def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
         repro = differences.kept_script(folder, entry.id)
         assert "rnn_" not in repro, "a reproduction stands alone"
         assert "sys.exit(" in repro
+
+
+@pytest.mark.parametrize("adapter", [n for n in installed() if n != "numpy"])
+def test_the_page_of_findings_has_every_declaration(adapter: str) -> None:
+    """docs/findings.md is written by ``report --export findings``, after runs of all tiers that a declaration needs."""
+    text = (SPEC.parent / "docs/findings.md").read_text("utf-8")
+    own = text.partition(f"\n## {adapter}\n")[2].partition("\n## ")[0]
+    declared = [e.id for e in differences.declarations(installed()[adapter].folder)]
+    assert [name for name in declared if f"\n### {name}\n" not in own] == []
 
 
 def entry(**fields: str) -> differences.Known:

@@ -171,7 +171,7 @@ def _plain(text: str) -> str:
 
 def as_findings(history: History) -> Iterator[str]:
     """Every discrepancy by cause, as a page of Markdown."""
-    yield "# Findings\n\nEvery discrepancy of a framework that the golden data show, by cause; made from results by `rnn-conformance report RESULTS --export findings`.\n"
+    yield "# Findings\n\nEvery discrepancy of a framework that the golden data show, by cause; made from results by `rnn-conformance report RESULTS --export findings`. The scripts need the framework and NumPy alone, and end with status 1 while they show it.\n"
     store = Store(check=False)
     cases = {case.id: case for case in store.cases()}
     for adapter, own in grouped(view.findings(cases) for view in history.current).items():
