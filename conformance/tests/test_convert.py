@@ -108,6 +108,13 @@ def test_what_is_not_kept_is_told() -> None:
     assert np.array_equal(again.arrays["bias_ih_l1_reverse"], total)
 
 
+def test_biases_that_onnx_keeps_apart_are_told() -> None:
+    rng = np.random.default_rng(2)
+    shapes_of = {"W": (2, 16, 3), "R": (2, 16, 4), "B": (2, 32)}
+    found = convert({n: rng.normal(size=s) for n, s in shapes_of.items()}, "onnx", "keras")
+    assert found.lost == ["B"]  # LSTM's two are added (MAP-ONNX-2)
+
+
 def test_names_as_frameworks_write_them() -> None:
     w = {n: np.ones(s) * k for k, (n, s) in enumerate(shapes.weight_shapes("LSTM", 2, 3).items(), start=1)}
     keras = {f"lstm_{k}/lstm_cell/{n}:0": a + k for k in (2, 10) for n, a in w.items()} | {

@@ -45,9 +45,9 @@ def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str
         if written is None:
             return
         target = written
-    damaged = {view.run.label: view.damaged for view in history.current if view.damaged}
-    for label, count in damaged.items():
-        click.echo(f"{label}: {count} damaged records are left out", err=True)
+    damaged = {view.name: view.damaged for view in history.current if view.damaged}
+    for name, count in damaged.items():
+        click.echo(f"{name}: {count} damaged records are left out", err=True)
     if is_pretty(style):
         click.echo(f"open {target}", err=True)
     else:

@@ -7,7 +7,7 @@ converted back, and compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,12 +46,15 @@ class Stack:
         Of a GRU.
     ignored : list of str
         Names in the file that are no weights of these layers.
+    given : dict
+        The others as they were read, by the names that `write` gives them.
     """
 
     layer: str
     reset_after: bool
     weights: dict[Place, Arrays] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    given: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,23 @@ def convert(
     stack = read(arrays, source, reset_after=reset_after)
     written = write(stack, target)
     back = write(read(written, target, reset_after=stack.reset_after), source)
-    given = (
-        write(stack, source)
-        if source != "torch"
-        else {n: arrays[n] for n in arrays if n not in stack.ignored}
-    )
-    plain = {_plain(name, source): array for name, array in given.items()}
     lost = sorted(
-        name for name, array in plain.items() if name not in back or not np.array_equal(back[name], array)
+        name
+        for name, array in stack.given.items()
+        if name not in back or not np.array_equal(back[name], array)
     )
     return Converted(stack, written, lost)
 
 
-def _plain(name: str, source: str) -> str:
-    """A torch name without the path before it."""
-    match = _NAMES[source].match(name)
-    return name[len(match["path"]) :] if source == "torch" and match else name
+def _spelled(layout: str, name: str, place: Place, places: Sequence[Place]) -> str:
+    """What the array of one layer and direction is called in a file of all places; ONNX's hold both directions."""
+    match layout:
+        case "torch":
+            return f"{name}_l{place.layer}" + ("_reverse" if place.backward else "")
+        case "onnx":
+            return f"{place.layer}.{name}" if max(places).layer else name
+        case _:
+            return place.name + name if len(places) > 1 else name
 
 
 def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = True) -> Stack:
@@ -141,7 +145,8 @@ def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = T
         shapes = {own["bias"].ndim for own in found.values() if "bias" in own}
         reset_after = shapes == {2} if shapes and layer == "GRU" else reset_after
     stack = Stack(layer, reset_after, {}, ignored)
-    for place, own in _placed(found, source):
+    placed = _placed(found, source)
+    for place, own in placed:
         try:
             for direction, weights in enumerate(read_one(layer, own, reset_after)):
                 stack.weights[Place(place.layer, place.backward or direction == 1)] = {
@@ -149,6 +154,10 @@ def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = T
                 }
         except (KeyError, ValueError, IndexError) as error:
             raise ConfigurationError(f"layer {place.layer} of the {source} weights: {error!r}") from error
+    places = [place for place, _ in placed]
+    stack.given = {
+        _spelled(source, name, place, places): array for place, own in placed for name, array in own.items()
+    }
     return stack
 
 
@@ -215,35 +224,32 @@ _READERS: Mapping[str, Callable[[str, Arrays, bool], list[Arrays]]] = {
 }
 
 
+def _to_flax(stack: Stack, weights: Arrays) -> Arrays:
+    own = layouts.to_flax(stack.layer, weights, reset_after=stack.reset_after)
+    if stack.layer == "GRU" and "dense_h.bias" in own:
+        raise NotRepresentable(
+            "flax.nnx.GRUCell has no bias for the recurrent product of the candidate", "MAP-FLAX-3"
+        )
+    return own
+
+
+_WRITERS: Mapping[str, Callable[[Stack, Arrays], Arrays]] = {
+    "keras": lambda stack, weights: weights,
+    "torch": lambda stack, weights: layouts.to_torch(stack.layer, weights, reset_after=stack.reset_after),
+    "flax": _to_flax,
+    "onnx": lambda stack, weights: layouts.to_onnx(stack.layer, weights, reset_after=stack.reset_after),
+}
+
+
 def write(stack: Stack, target: str) -> Arrays:
     """Arrays of a layout."""
     places = sorted(stack.weights)
-    several = len(places) > 1
     result: Arrays = {}
     for place in places:
-        weights = stack.weights[place]
-        prefix = place.name if several else ""
-        match target:
-            case "keras":
-                result |= {prefix + name: array for name, array in weights.items()}
-            case "torch":
-                suffix = f"_l{place.layer}" + ("_reverse" if place.backward else "")
-                own = layouts.to_torch(stack.layer, weights, reset_after=stack.reset_after)
-                result |= {name.removesuffix("_l0") + suffix: array for name, array in own.items()}
-            case "flax":
-                own = layouts.to_flax(stack.layer, weights, reset_after=stack.reset_after)
-                if stack.layer == "GRU" and "dense_h.bias" in own:
-                    raise NotRepresentable(
-                        "flax.nnx.GRUCell has no bias for the recurrent product of the candidate",
-                        "MAP-FLAX-3",
-                    )
-                result |= {prefix + name: array for name, array in own.items()}
-            case _:
-                number = f"{place.layer}." if places[-1].layer else ""
-                own = layouts.to_onnx(stack.layer, weights, reset_after=stack.reset_after)
-                for name, array in own.items():
-                    earlier = result.get(number + name)
-                    result[number + name] = array if earlier is None else np.concatenate([earlier, array])
+        for name, array in _WRITERS[target](stack, stack.weights[place]).items():
+            spelled = _spelled(target, name.removesuffix("_l0"), place, places)
+            earlier = result.get(spelled)  # the other direction of ONNX
+            result[spelled] = array if earlier is None else np.concatenate([earlier, array])
     return {name: np.ascontiguousarray(array) for name, array in result.items()}
 
 

@@ -117,10 +117,8 @@ class _Site:
 
     def __init__(self, history: History) -> None:
         self.history, self.views = history, history.current
-        self.cases: dict[str, Case] = {}
-        self.store = Store(
-            check=False
-        )  # of this installation: results of other golden data are shown without
+        # Of this installation: results of other golden data are shown without.
+        self.store = Store(check=False)
         self.cases = {case.id: case for case in self.store.cases()}
         self._findings = {view.slug: view.findings(self.cases) for view in self.views}
         self._environment = Environment(
@@ -157,6 +155,19 @@ class _Site:
     def _topics(self) -> dict[str, list[matrix.Row]]:
         return matrix.rows(self.views)
 
+    @cached_property
+    def _arguments(self) -> list[dict[str, Any]]:
+        """The table of arguments, with a cell for each view."""
+        return [
+            {
+                "name": item.name,
+                "clauses": item.clauses,
+                "cases": len(item.cases),
+                "cells": [arguments.cell(item, v.run.dtype, v.by_case, v.shown) for v in self.views],
+            }
+            for item in arguments.listed(domain(), list(self.cases.values()))
+        ]
+
     def _pages(self) -> Iterator[tuple[str, str]]:
         told, runs = headline(self.history), [view.newest for view in self.views]
         choices = [
@@ -186,18 +197,10 @@ class _Site:
             "findings.html",
             self._page("findings.html", "findings", groups=grouped(self._findings.values())),
         )
-        items = arguments.listed(domain(), list(self.cases.values()))
-        self._items = items
-        rows = [
-            {
-                "name": item.name,
-                "clauses": item.clauses,
-                "cases": len(item.cases),
-                "cells": [arguments.cell(item, v.run.dtype, v.by_case, v.shown) for v in self.views],
-            }
-            for item in items
-        ]
-        yield "arguments.html", self._page("arguments.html", "arguments", views=self.views, rows=rows)
+        yield (
+            "arguments.html",
+            self._page("arguments.html", "arguments", views=self.views, rows=self._arguments),
+        )
         yield (
             "history.html",
             self._page(
@@ -297,7 +300,7 @@ class _Site:
             )
 
     def _implementation_pages(self) -> Iterator[tuple[str, str]]:
-        for view in self.views:
+        for place, view in enumerate(self.views):
             nights = [_night(v) for v in self.history.nights[view.line]]
             packages = view.run.environment.get("packages")
             yield (
@@ -315,15 +318,7 @@ class _Site:
                     timed=sum(r["verdict"] != "unsupported" for r in view.records),
                     nights=nights[::-1],
                     trend=Markup(trend([n["passed"] for n in nights], "passed cases, night by night")),
-                    arguments=[
-                        {
-                            "name": item.name,
-                            "clauses": item.clauses,
-                            "cases": len(item.cases),
-                            "cell": arguments.cell(item, view.run.dtype, view.by_case, view.shown),
-                        }
-                        for item in self._items
-                    ],
+                    arguments=[row | {"cell": row["cells"][place]} for row in self._arguments],
                 ),
             )
 
