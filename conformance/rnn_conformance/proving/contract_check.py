@@ -205,11 +205,8 @@ def _noticed(
             if tried == SAMPLE:
                 break
             golden = [store.expected(ref).value.astype(np.float32) for ref in case.calls[0].expected.values()]
-            if len(golden) < 2 and name == "the last array left out":
-                continue
-            if all(np.array_equal(a, b) for a, b in zip(golden, fault(golden), strict=False)) and len(
-                fault(golden)
-            ) == len(golden):
+            spoilt = fault(golden)
+            if len(spoilt) == len(golden) and all(map(np.array_equal, golden, spoilt)):
                 continue  # nothing to notice, as where all rows are the same
             tried += 1
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_fixtures.case import Case
-from rnn_fixtures.domain import Domain, clauses
+from rnn_fixtures.domain import Domain, written_clauses
 
 from rnn_conformance.selection import compile_selection
 
@@ -70,7 +70,7 @@ def cell(
 
 def gaps(items: Sequence[Listed]) -> list[str]:
     """Arguments without a clause that is written, or without a case."""
-    written = {name for name, entry in clauses().items() if not entry["reserved"]}
+    written = written_clauses().keys()
     found = [f"{item.name}: no case" for item in items if not item.cases]
     return found + [
         f"{item.name}: no clause" for item in items if not item.clauses or not set(item.clauses) <= written

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from rnn_fixtures.domain import clauses
-from rnn_fixtures.locations import SPEC
+from rnn_fixtures.domain import written_clauses
 
 from rnn_conformance.reporting.packed import CODES
 from rnn_conformance.reporting.views import View
@@ -78,7 +76,7 @@ class Row:
 
 def rows(views: Sequence[View]) -> dict[str, list[Row]]:
     """Topics to their clauses; a clause without a result anywhere is left out."""
-    written: Mapping[str, Mapping[str, Any]] = {n: e for n, e in clauses(SPEC).items() if not e["reserved"]}
+    written = written_clauses()
     cells = {name: [Cell() for _ in views] for name in written}
     for place, view in enumerate(views):
         for record in view.records:

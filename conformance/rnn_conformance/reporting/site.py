@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from rnn_fixtures.case import Case
-from rnn_fixtures.domain import clauses, domain
+from rnn_fixtures.domain import domain, written_clauses
 from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store
 
@@ -128,6 +128,7 @@ class _Site:
             lstrip_blocks=True,
         )
         self._environment.filters.update(state=_state, coded=_coded, ordered=_ordered, address=_address)
+        self._clauses = written_clauses()  # those that have a page
         self._made = now()
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -257,7 +258,7 @@ class _Site:
             yield name, self._page("shapes.html", "shapes", alone=alone, knowledge=data, **texts)
 
     def _clause_pages(self) -> Iterator[tuple[str, str]]:
-        for name, entry in _written().items():
+        for name, entry in self._clauses.items():
             page = entry["file"].removesuffix(".md")
             yield (
                 f"clauses/{name}.html",
@@ -267,7 +268,7 @@ class _Site:
                     "../",
                     name=name,
                     title=Markup(rendered(entry["title"])[3:-5]),
-                    text=Markup(rendered(entry["text"], self._spec, "../", _written())),
+                    text=Markup(rendered(entry["text"], self._spec, "../", self._clauses)),
                     page=page,
                     topic=matrix.TOPICS.get(page, page),
                     views=self.views,
@@ -293,7 +294,7 @@ class _Site:
                     "guide" if name == "guide" else "spec",
                     "../",
                     title=title,
-                    text=Markup(rendered(text, self._spec, "../", _written())),
+                    text=Markup(rendered(text, self._spec, "../", self._clauses)),
                     pages=pages,
                     page=page,
                 ),
@@ -329,7 +330,7 @@ class _Site:
                 records.setdefault(record["case"], record)
         ids = sorted(records)
         place = indices(ids)
-        yield from _chunks(cases=_case_table(ids, records))
+        yield from _chunks(cases=_case_table(ids, records, {n: e["title"] for n, e in self._clauses.items()}))
         yield from _chunks(implementations=[_named(view) for view in self.views])
         yield from _chunks(findings=[_found(f) for own in self._findings.values() for f in own])
         previous = {c.new.slug: c for c in self.history.changes}
@@ -352,12 +353,6 @@ class _Site:
 
 def _static() -> Traversable:
     return files("rnn_conformance").joinpath("reporting/static")
-
-
-@cache
-def _written() -> dict[str, dict[str, Any]]:
-    """The clauses that have a page."""
-    return {name: entry for name, entry in clauses(SPEC).items() if not entry["reserved"]}
 
 
 def _chunks(**data: Any) -> Iterator[tuple[str, str]]:
@@ -398,9 +393,10 @@ def _found(f: Finding) -> dict[str, Any]:
     }
 
 
-def _case_table(ids: Sequence[str], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _case_table(
+    ids: Sequence[str], records: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
+) -> dict[str, Any]:
     """All cases as columns; sets of clauses, which many share, once."""
-    titles = {name: entry["title"] for name, entry in _written().items()}
     names = sorted({c for case in ids for c in records[case]["clauses"]})
     families = sorted({records[case]["family"] for case in ids})
     number, family = indices(names), indices(families)

@@ -20,7 +20,7 @@ from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.reporting.packed import safe_name
 from rnn_conformance.results.database import Results
-from rnn_conformance.results.reading import Subject, collect
+from rnn_conformance.results.reading import Subject
 from rnn_conformance.running.registry import installed
 
 
@@ -162,11 +162,6 @@ class View(Subject):
             return path.read_text("utf-8", "replace") if path.is_file() else ""
         except OSError:
             return ""
-
-
-def views(folders: Sequence[Path]) -> list[View]:
-    """Every subject of some directories, as the pages show it."""
-    return [View(subject.parts) for subject in collect(folders)]
 
 
 def grouped(findings: Iterable[Sequence[Finding]]) -> dict[str, list[dict[str, Any]]]:
