@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rnn_conformance.cli import convert as command
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.guide.conversion import (
     LAYOUTS,
-    Arrays,
-    NotRepresentable,
-    Place,
+    Flat,
     Stack,
     convert,
     load,
@@ -24,7 +23,9 @@ from rnn_conformance.guide.conversion import (
     save,
     write,
 )
+from rnn_conformance.guide.named_layouts import Arrays, Place
 from rnn_reference import shapes
+from rnn_reference.layouts import NotRepresentable
 
 
 @st.composite
@@ -56,19 +57,21 @@ def same(a: Stack, b: Stack) -> bool:
 @settings(max_examples=60)
 @given(stacks(), st.sampled_from(LAYOUTS))
 def test_there_and_back(stack: Stack, target: str) -> None:
-    if target == "flax" and stack.layer == "GRU" and stack.reset_after:
-        for own in stack.weights.values():  # what Flax has no place for
-            if "bias" in own:
-                own["bias"][1] = 0
-    if target in ("torch", "flax") and not stack.reset_after:
+    two = stack.layer == "GRU" and stack.reset_after
+    for own in stack.weights.values() if two else ():
+        if target == "flax" and "bias" in own:  # it has no place for it
+            own["bias"][1] = 0
+        if target == "openvino" and "bias" in own:  # it adds the gates' two
+            own["bias"][1, : own["bias"].shape[1] // 3 * 2] = 0
+    if target in ("torch", "flax", "mxnet", "cudnn") and not stack.reset_after:
         with pytest.raises(NotRepresentable) as refused:
             write(stack, target)
-        assert refused.value.clause in ("MAP-TORCH-3", "MAP-FLAX-3")
+        assert refused.value.clause in ("MAP-TORCH-3", "MAP-FLAX-3", "MAP-MXNET-1")
         return
     arrays = write(stack, target)
-    back = read(arrays, target, reset_after=stack.reset_after)
+    back = read(arrays, target, reset_after=stack.reset_after, flat=Flat.of(stack))
     assert back.layer == stack.layer
-    if target == "flax":  # its cells have biases always (MAP-FLAX-4)
+    if target in ("flax", "openvino"):  # biases always (MAP-FLAX-4, MAP-OPENVINO-2)
         for place, own in stack.weights.items():
             if "bias" not in own:
                 assert not back.weights[place].pop("bias").any()
@@ -128,6 +131,25 @@ def test_names_as_frameworks_write_them() -> None:
     assert sorted(read(both, "keras").weights) == [Place(0, False), Place(0, True)]
 
 
+def test_cudnn_and_mxnet_are_pytorch_in_other_words() -> None:
+    own = torch_lstm()
+    flat = convert(own, "torch", "cudnn").arrays["params"]
+    assert np.array_equal(flat[:48], own["weight_ih_l0"].ravel())
+    assert np.array_equal(flat[48:112], own["weight_hh_l0"].ravel())
+    assert np.array_equal(flat[112:160], own["weight_ih_l0_reverse"].ravel())
+    total = own["bias_ih_l1_reverse"] + own["bias_hh_l1_reverse"]  # which come last: the sum, and 0
+    assert np.array_equal(flat[-32:], np.concatenate([total, np.zeros(16, np.float32)]))
+    shape = Flat("LSTM", 4, 2, True)
+    assert convert({"x": flat}, "cudnn", "torch", flat=shape).lost == []
+    assert sorted(convert(own, "torch", "mxnet").arrays)[-4:] == [
+        *("r1_h2h_bias", "r1_h2h_weight", "r1_i2h_bias", "r1_i2h_weight")
+    ]
+    with pytest.raises(ConfigurationError, match="holds no such layers"):
+        read({"params": flat[1:]}, "cudnn", flat=shape)
+    with pytest.raises(ConfigurationError, match="say of which layer"):
+        read({"params": flat}, "cudnn")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_the_command(tmp_path: Path, suffix: str) -> None:
     source, middle, back = (tmp_path / f"{n}{suffix}" for n in ("in", "middle", "back"))
@@ -151,6 +173,7 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
     for wrong, told_of in (
         ((str(source), str(back), "--from", "keras", "--to", "torch"), "no weights of a keras layer"),
         ((str(source), str(tmp_path / "x.pt"), "--from", "torch", "--to", "keras"), "are written as"),
+        ((str(source), str(back), "--from", "cudnn", "--to", "torch"), "needs --layer and --units"),
         ((__file__, str(back), "--from", "torch", "--to", "keras"), "save the weights as one of them first"),
     ):
         done = cli(*wrong)
@@ -162,6 +185,10 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
 def test_several_layers_of_torch_need_a_choice() -> None:
     with pytest.raises(ConfigurationError, match="choose one with --prefix"):
         read(torch_lstm("a.") | torch_lstm("b."), "torch")
+
+
+def test_the_command_offers_what_there_is() -> None:
+    assert command.LAYOUTS == LAYOUTS
 
 
 @pytest.mark.parametrize("shape", [(4, 9), (9,), (0, 0)])

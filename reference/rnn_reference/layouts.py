@@ -17,6 +17,14 @@ Weights = Mapping[str, np.ndarray]
 # Positions of Keras's gates (i, f, c, o), (z, r, h) in each framework's order.
 TORCH_ORDER = {"LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}
 ONNX_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2)}
+OPENVINO_ORDER = {"LSTM": (1, 0, 2, 3), "GRU": (0, 1, 2)}
+# PyTorch's parameter to MXNet's; the gates are in the same order.
+MXNET_NAMES = {
+    "weight_ih": "i2h_weight",
+    "weight_hh": "h2h_weight",
+    "bias_ih": "i2h_bias",
+    "bias_hh": "h2h_bias",
+}
 
 
 class NotRepresentable(ValueError):
@@ -197,3 +205,100 @@ def from_onnx(layer: str, tensors: Weights, *, reset_after: bool = True) -> dict
         keeps_both = layer == "GRU" and reset_after
         result["bias"] = np.stack([b_input, b_recurrent]) if keeps_both else b_input + b_recurrent
     return result
+
+
+def to_openvino(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """OpenVINO's ``W`` [1, nU, F], ``R`` [1, nU, U] and ``B`` [1, nU], for a GRU with ``linear_before_reset`` [1, 4U] (MAP-OPENVINO-1, MAP-OPENVINO-2)."""
+    order, units = OPENVINO_ORDER[layer], weights["recurrent_kernel"].shape[0]
+    apart = layer == "GRU" and reset_after
+    bias = weights.get(
+        "bias", np.zeros((4 if layer == "LSTM" or apart else 3) * units, weights["kernel"].dtype)
+    )
+    if "bias" in weights and apart:  # the gates' two are added, the candidate's stay apart
+        b_input, b_recurrent = bias
+        gates = 2 * units
+        bias = np.concatenate([b_input[:gates] + b_recurrent[:gates], b_input[gates:], b_recurrent[gates:]])
+    return {
+        "W": reorder(weights["kernel"], order).T[None],
+        "R": reorder(weights["recurrent_kernel"], order).T[None],
+        "B": (reorder(bias, order) if layer == "LSTM" else bias)[None],
+    }
+
+
+def from_openvino(layer: str, tensors: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
+    """Keras weights from OpenVINO's tensors (MAP-OPENVINO-1, MAP-OPENVINO-2)."""
+    order, bias = inverse(OPENVINO_ORDER[layer]), tensors["B"][0]
+    if layer == "LSTM":
+        bias = reorder(bias, order)
+    elif reset_after:
+        gates, candidate, recurrent = np.split(bias, [bias.size // 2, bias.size // 4 * 3])
+        bias = np.stack(
+            [np.concatenate([gates, candidate]), np.concatenate([np.zeros_like(gates), recurrent])]
+        )
+    return {
+        "kernel": reorder(tensors["W"][0].T, order),
+        "recurrent_kernel": reorder(tensors["R"][0].T, order),
+        "bias": bias,
+    }
+
+
+def network_to_openvino(network: Network, weights: Weights) -> list[dict[str, np.ndarray]]:
+    """Those of each layer's operation, directions along their first axis (MAP-OPENVINO-1)."""
+    config, places = network.config, iter(network.places)
+    nodes = []
+    for layer in network.layers:
+        directions = [
+            to_openvino(config.layer, weights_at(weights, next(places)), reset_after=config.reset_after)
+            for _ in layer
+        ]
+        nodes.append({name: np.concatenate([d[name] for d in directions]) for name in directions[0]})
+    return nodes
+
+
+def torch_to_cudnn(parameters: Weights) -> np.ndarray:
+    """cuDNN's flat buffer: every matrix, then every bias (MAP-CUDNN-1)."""
+    places = sorted(
+        {name.partition("_l")[2] for name in parameters}, key=lambda p: (int(p.partition("_")[0]), p)
+    )
+    names = [
+        f"{kind}_{side}_l{place}" for kind in ("weight", "bias") for place in places for side in ("ih", "hh")
+    ]
+    return np.concatenate([parameters[name].ravel() for name in names if name in parameters])
+
+
+def cudnn_to_torch(
+    params: np.ndarray,
+    layer: str,
+    units: int,
+    *,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    use_bias: bool = True,
+) -> dict[str, np.ndarray]:
+    """PyTorch's parameters from cuDNN's flat buffer; the number of features follows from its length (MAP-CUDNN-1).
+
+    Raises
+    ------
+    ValueError
+        When no number of features fits the length.
+    """
+    ways, rows = ("", "_reverse") if bidirectional else ("",), (4 if layer == "LSTM" else 3) * units
+    deeper = (num_layers - 1) * len(ways) * rows * len(ways) * units
+    recurrent = num_layers * len(ways) * rows * (units + (2 if use_bias else 0))
+    features, rest = divmod(params.size - deeper - recurrent, len(ways) * rows)
+    if params.ndim != 1 or rest or features < 1:
+        raise ValueError(
+            f"an array {params.shape} holds no such layers of {units} units, whatever the number of features"
+        )
+    shapes = {}
+    for kind in ("weight", "bias") if use_bias else ("weight",):
+        for number in range(num_layers):
+            width = len(ways) * units if number else features
+            for way in ways:
+                for side, columns in (("ih", width), ("hh", units)):
+                    shapes[f"{kind}_{side}_l{number}{way}"] = (rows, columns) if kind == "weight" else (rows,)
+    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
+    return {
+        name: part.reshape(shape)
+        for (name, shape), part in zip(shapes.items(), np.split(params, ends[:-1]), strict=True)
+    }

@@ -51,6 +51,31 @@ def test_onnx_and_back(layer: str, reset_after: bool) -> None:  # MAP-ONNX-1, MA
     assert_same(layouts.from_onnx(layer, tensors, reset_after=reset_after), w)
 
 
+@pytest.mark.parametrize("layer", ["LSTM", "GRU"])
+def test_openvino_and_back_but_for_the_split_of_the_gates_biases(
+    layer: str,
+) -> None:  # MAP-OPENVINO-1, MAP-OPENVINO-2
+    w = weights(layer)
+    tensors = layouts.to_openvino(layer, w)
+    assert tensors["B"].shape == (1, 8)
+    back = layouts.from_openvino(layer, tensors)
+    if layer == "GRU":
+        np.testing.assert_array_equal(back["bias"].sum(0), w["bias"].sum(0))
+        np.testing.assert_array_equal(back["bias"][:, 4:], w["bias"][:, 4:])
+        w["bias"] = back["bias"]
+    assert_same(back, w)
+    blocks = np.split(tensors["W"][0].T, 4 if layer == "LSTM" else 3, axis=1)
+    first = 1 if layer == "LSTM" else 0  # forget gate, update gate
+    np.testing.assert_array_equal(blocks[0], w["kernel"][:, 2 * first : 2 * first + 2])
+
+
+def test_openvino_gru_with_reset_before_and_back() -> None:  # MAP-OPENVINO-2
+    w = weights("GRU", False)
+    assert_same(
+        layouts.from_openvino("GRU", layouts.to_openvino("GRU", w, reset_after=False), reset_after=False), w
+    )
+
+
 @pytest.mark.parametrize("convert", [layouts.to_torch, layouts.to_flax])
 def test_reset_before_is_not_representable(convert: Any) -> None:  # MAP-TORCH-3, MAP-FLAX-3
     with pytest.raises(layouts.NotRepresentable) as caught:

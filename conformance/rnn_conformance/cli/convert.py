@@ -9,7 +9,8 @@ import click
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
 from rnn_conformance.errors import ConfigurationError
 
-LAYOUTS = ("keras", "torch", "flax", "onnx")
+# Those of rnn_conformance.guide.conversion, which --help does without.
+LAYOUTS = ("keras", "torch", "flax", "onnx", "openvino", "mxnet", "cudnn")
 
 
 @click.command("convert")
@@ -22,22 +23,46 @@ LAYOUTS = ("keras", "torch", "flax", "onnx")
     "--reset-after/--no-reset-after",
     default=True,
     show_default=True,
-    help="Of a GRU whose weights do not tell: without bias, or from ONNX.",
+    help="Of a GRU whose weights do not tell: without bias, or from ONNX or OpenVINO.",
 )
+@click.option(
+    "--layer",
+    type=click.Choice(["LSTM", "GRU"]),
+    help="From cuDNN, whose buffer has no names: of what layer it is.",
+)
+@click.option("--units", type=click.IntRange(1), help="From cuDNN: the units.")
+@click.option("--num-layers", type=click.IntRange(1), default=1, help="From cuDNN: how many layers.")
+@click.option("--bidirectional", is_flag=True, help="From cuDNN: two directions.")
+@click.option("--no-bias", is_flag=True, help="From cuDNN: without biases.")
 @format_option
 def command(
-    source: Path, target: Path, from_: str, to: str, prefix: str, reset_after: bool, style: str | None
+    source: Path,
+    target: Path,
+    from_: str,
+    to: str,
+    prefix: str,
+    reset_after: bool,
+    layer: str | None,
+    units: int | None,
+    num_layers: int,
+    bidirectional: bool,
+    no_bias: bool,
+    style: str | None,
 ) -> None:
     """Convert weights of LSTM and GRU layers between frameworks' layouts, in .safetensors or .npz files.
 
     Stacks and both directions are found by the arrays' names. The result is converted back and compared: what is not kept is told. What the target has
     no place for is refused, with the clause.
     """
-    from rnn_conformance.guide.conversion import convert, load, save
+    from rnn_conformance.guide.conversion import Flat, convert, load, save
+
+    if from_ == "cudnn" and (layer is None or units is None):
+        raise click.UsageError("cuDNN's buffer has no names: --from cudnn needs --layer and --units")
+    flat = Flat(layer, units, num_layers, bidirectional, not no_bias) if layer and units else None
 
     arrays = {name.removeprefix(prefix): a for name, a in load(source).items() if name.startswith(prefix)}
     try:
-        found = convert(arrays, from_, to, reset_after=reset_after)
+        found = convert(arrays, from_, to, reset_after=reset_after, flat=flat)
     except ValueError as reason:  # NotRepresentable
         clause = getattr(reason, "clause", "")
         raise ConfigurationError(f"{to} cannot hold these weights: {reason} ({clause})") from reason

@@ -320,7 +320,7 @@ class Adapter(ABC):
         What the layers can do; the suite then asks for nothing else. Without them `build` and the models raise `Unsupported` themselves.
     level : "model" or "lengths"
         Whether `build` returns a `Model`, or a `LengthsModel` around which the suite does the rest; the latter needs capabilities.
-    layout : "keras", "torch", "onnx" or "flax"
+    layout : "keras", "torch", "onnx", "openvino" or "flax"
         Of the weights that a `LengthsModel` is given.
     """
 

@@ -1,4 +1,4 @@
-"""Weights of stacks of LSTM and GRU layers from one framework's layout to another's (WEIGHT, MAP-TORCH, MAP-FLAX, MAP-ONNX clauses).
+"""Weights of stacks of LSTM and GRU layers from one framework's layout to another's (WEIGHT and MAP clauses).
 
 What lies between is the Keras layout, layer by layer and direction by direction. Whether anything is lost is not said from a table: the result is
 converted back, and compared.
@@ -7,32 +7,21 @@ converted back, and compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rnn_reference import layouts
-from rnn_reference.layouts import NotRepresentable
 
 from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.guide.named_layouts import NAMED, Arrays, Named, Place
 
-Arrays = dict[str, np.ndarray]
-LAYOUTS = ("keras", "torch", "flax", "onnx")
+# cuDNN's has no names: one buffer, which we call so in files.
+CUDNN, PARAMS = "cudnn", "params"
+LAYOUTS = (*NAMED, CUDNN)
 FORMS = (".safetensors", ".npz")
-
-
-class Place(NamedTuple):
-    """A layer of a stack, and one of its directions."""
-
-    layer: int
-    backward: bool
-
-    @property
-    def name(self) -> str:
-        """As the suite names it (NET-1): ``0.forward.``."""
-        return f"{self.layer}.{'backward' if self.backward else 'forward'}."
 
 
 @dataclass
@@ -58,6 +47,29 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Flat:
+    """What a buffer without names is of: its length tells the number of features alone (MAP-CUDNN-1)."""
+
+    layer: str
+    units: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    use_bias: bool = True
+
+    @classmethod
+    def of(cls, stack: Stack) -> Flat:
+        """That of a stack."""
+        first = next(iter(stack.weights.values()))
+        return cls(
+            stack.layer,
+            len(first["recurrent_kernel"]),
+            1 + max(stack.weights).layer,
+            any(place.backward for place in stack.weights),
+            "bias" in first,
+        )
+
+
+@dataclass(frozen=True)
 class Converted:
     """The result, and what it does not keep.
 
@@ -72,19 +84,13 @@ class Converted:
     lost: list[str]
 
 
-# What the arrays of one layer and direction are called; a path may stand before it.
-_NAMES = {
-    "keras": re.compile(r"^(?P<path>.*?)(?P<name>recurrent_kernel|kernel|bias)(?::0)?$"),
-    "torch": re.compile(
-        r"^(?P<path>.*?)(?P<name>(?:weight|bias)_[ih]h)_l(?P<layer>\d+)(?P<backward>_reverse)?$"
-    ),
-    "flax": re.compile(r"^(?P<path>.*?)(?P<name>dense_[ih][./](?:kernel|bias))(?:[./]value)?$"),
-    "onnx": re.compile(r"^(?P<path>.*?)(?P<name>[WRB])$"),
-}
-
-
 def convert(
-    arrays: Mapping[str, np.ndarray], source: str, target: str, *, reset_after: bool = True
+    arrays: Mapping[str, np.ndarray],
+    source: str,
+    target: str,
+    *,
+    reset_after: bool = True,
+    flat: Flat | None = None,
 ) -> Converted:
     """Convert all layers that the arrays hold.
 
@@ -92,7 +98,9 @@ def convert(
     ----------
     source, target : one of `LAYOUTS`
     reset_after : bool
-        Of a GRU whose arrays do not tell: without bias, or from ONNX.
+        Of a GRU whose arrays do not tell: without bias, from ONNX or OpenVINO.
+    flat : Flat, optional
+        What cuDNN's buffer is of.
 
     Raises
     ------
@@ -101,9 +109,9 @@ def convert(
     NotRepresentable
         When the target has no place for them; the message names the clause.
     """
-    stack = read(arrays, source, reset_after=reset_after)
+    stack = read(arrays, source, reset_after=reset_after, flat=flat)
     written = write(stack, target)
-    back = write(read(written, target, reset_after=stack.reset_after), source)
+    back = write(read(written, target, reset_after=stack.reset_after, flat=Flat.of(stack)), source)
     lost = sorted(
         name
         for name, array in stack.given.items()
@@ -112,23 +120,16 @@ def convert(
     return Converted(stack, written, lost)
 
 
-def _spelled(layout: str, name: str, place: Place, places: Sequence[Place]) -> str:
-    """What the array of one layer and direction is called in a file of all places; ONNX's hold both directions."""
-    match layout:
-        case "torch":
-            return f"{name}_l{place.layer}" + ("_reverse" if place.backward else "")
-        case "onnx":
-            return f"{place.layer}.{name}" if max(places).layer else name
-        case _:
-            return place.name + name if len(places) > 1 else name
-
-
-def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = True) -> Stack:
+def read(
+    arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = True, flat: Flat | None = None
+) -> Stack:
     """The Keras weights behind arrays of a layout."""
+    if source == CUDNN:
+        return _read_cudnn(arrays, flat)
+    layout, ignored = NAMED[source], []
     found: dict[tuple[str, int, bool], Arrays] = {}
-    ignored = []
     for name, array in arrays.items():
-        match = _NAMES[source].match(name)
+        match = layout.names.match(name)
         if match is None:
             ignored.append(name)
             continue
@@ -137,18 +138,17 @@ def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = T
         found.setdefault(key, {})[groups["name"].replace("/", ".")] = np.asarray(array)
     if not found:
         raise ConfigurationError(
-            f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {_example(source)}"
+            f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {layout.example}"
         )
-    read_one = _READERS[source]
-    layer = _layer(next(iter(found.values())), source)
+    layer = _layer(next(iter(found.values())), layout)
     if source == "keras":
         shapes = {own["bias"].ndim for own in found.values() if "bias" in own}
         reset_after = shapes == {2} if shapes and layer == "GRU" else reset_after
     stack = Stack(layer, reset_after, {}, ignored)
-    placed = _placed(found, source)
+    placed = _placed(found, layout)
     for place, own in placed:
         try:
-            for direction, weights in enumerate(read_one(layer, own, reset_after)):
+            for direction, weights in enumerate(layout.read(layer, own, reset_after)):
                 stack.weights[Place(place.layer, place.backward or direction == 1)] = {
                     name: np.ascontiguousarray(a) for name, a in weights.items()
                 }
@@ -156,29 +156,43 @@ def read(arrays: Mapping[str, np.ndarray], source: str, *, reset_after: bool = T
             raise ConfigurationError(f"layer {place.layer} of the {source} weights: {error!r}") from error
     places = [place for place, _ in placed]
     stack.given = {
-        _spelled(source, name, place, places): array for place, own in placed for name, array in own.items()
+        layout.spelled(name, place, places): array for place, own in placed for name, array in own.items()
     }
     return stack
 
 
-def _example(source: str) -> str:
-    return {"keras": "kernel", "torch": "weight_ih_l0", "flax": "dense_i.kernel", "onnx": "W"}[source]
+def _read_cudnn(arrays: Mapping[str, np.ndarray], flat: Flat | None) -> Stack:
+    if flat is None:
+        raise ConfigurationError(
+            "cuDNN's weights are one buffer without names: say of which layer, and how many units"
+        )
+    if len(arrays) != 1:
+        raise ConfigurationError(f"cuDNN's weights are one array, not {len(arrays)}")
+    (given,) = arrays.values()
+    try:
+        named = layouts.cudnn_to_torch(
+            given,
+            flat.layer,
+            flat.units,
+            num_layers=flat.num_layers,
+            bidirectional=flat.bidirectional,
+            use_bias=flat.use_bias,
+        )
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    stack = read(named, "torch")
+    stack.given = {PARAMS: given}
+    return stack
 
 
-def _layer(own: Arrays, source: str) -> str:
+def _layer(own: Arrays, layout: Named) -> str:
     """By the number of gates: columns of the recurrent kernel over units."""
-    name, axes = {
-        "keras": ("recurrent_kernel", (0, 1)),
-        "torch": ("weight_hh", (1, 0)),
-        "flax": ("dense_h.kernel", (0, 1)),
-        "onnx": ("R", (2, 1)),
-    }[source]
+    name, units, gates = layout.recurrent
     if name not in own:
         raise ConfigurationError(f"{name} is missing among {', '.join(own)}")
     shape = own[name].shape
     try:
-        gates = shape[axes[1]] / shape[axes[0]]
-        return {4.0: "LSTM", 3.0: "GRU"}[gates]
+        return {4.0: "LSTM", 3.0: "GRU"}[shape[gates] / shape[units]]
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise ConfigurationError(f"{name} has shape {shape}: neither of an LSTM nor of a GRU") from error
 
@@ -187,9 +201,9 @@ def _natural(text: str) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def _placed(found: Mapping[tuple[str, int, bool], Arrays], source: str) -> list[tuple[Place, Arrays]]:
-    """Layers by their paths, in natural order; a path with ``backward`` in it is the other direction of the one with ``forward``."""
-    if source == "torch":
+def _placed(found: Mapping[tuple[str, int, bool], Arrays], layout: Named) -> list[tuple[Place, Arrays]]:
+    """Layers by their numbers, or by their paths, in natural order; a path with ``backward`` in it is the other direction of the one with ``forward``."""
+    if "layer" in layout.names.groupindex:
         paths = sorted({path for path, _, _ in found})
         if len(paths) > 1:
             raise ConfigurationError(
@@ -203,52 +217,16 @@ def _placed(found: Mapping[tuple[str, int, bool], Arrays], source: str) -> list[
     ]
 
 
-def _from_torch(layer: str, own: Arrays, reset_after: bool) -> list[Arrays]:
-    return [layouts.from_torch(layer, {f"{name}_l0": a for name, a in own.items()})]
-
-
-def _from_onnx(layer: str, own: Arrays, reset_after: bool) -> list[Arrays]:
-    return [
-        layouts.from_onnx(layer, {name: a[d : d + 1] for name, a in own.items()}, reset_after=reset_after)
-        for d in range(len(own["W"]))
-    ]
-
-
-_READERS: Mapping[str, Callable[[str, Arrays, bool], list[Arrays]]] = {
-    "keras": lambda layer, own, reset_after: [
-        {name: own[name] for name in ("kernel", "recurrent_kernel", "bias") if name in own}
-    ],
-    "torch": _from_torch,
-    "flax": lambda layer, own, reset_after: [layouts.from_flax(layer, own)],
-    "onnx": _from_onnx,
-}
-
-
-def _to_flax(stack: Stack, weights: Arrays) -> Arrays:
-    own = layouts.to_flax(stack.layer, weights, reset_after=stack.reset_after)
-    if stack.layer == "GRU" and "dense_h.bias" in own:
-        raise NotRepresentable(
-            "flax.nnx.GRUCell has no bias for the recurrent product of the candidate", "MAP-FLAX-3"
-        )
-    return own
-
-
-_WRITERS: Mapping[str, Callable[[Stack, Arrays], Arrays]] = {
-    "keras": lambda stack, weights: weights,
-    "torch": lambda stack, weights: layouts.to_torch(stack.layer, weights, reset_after=stack.reset_after),
-    "flax": _to_flax,
-    "onnx": lambda stack, weights: layouts.to_onnx(stack.layer, weights, reset_after=stack.reset_after),
-}
-
-
 def write(stack: Stack, target: str) -> Arrays:
     """Arrays of a layout."""
-    places = sorted(stack.weights)
+    if target == CUDNN:
+        return {PARAMS: layouts.torch_to_cudnn(write(stack, "torch"))}
+    layout, places = NAMED[target], sorted(stack.weights)
     result: Arrays = {}
     for place in places:
-        for name, array in _WRITERS[target](stack, stack.weights[place]).items():
-            spelled = _spelled(target, name.removesuffix("_l0"), place, places)
-            earlier = result.get(spelled)  # the other direction of ONNX
+        for name, array in layout.write(stack.layer, stack.weights[place], stack.reset_after).items():
+            spelled = layout.spelled(name, place, places)
+            earlier = result.get(spelled)  # the other direction, where a layout holds both in one
             result[spelled] = array if earlier is None else np.concatenate([earlier, array])
     return {name: np.ascontiguousarray(array) for name, array in result.items()}
 

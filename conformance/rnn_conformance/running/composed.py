@@ -41,8 +41,8 @@ def converted(convert: Callable[..., C], *args: Any, **kwargs: Any) -> C:
         ) from error
 
 
-def _onnx(network: Network, weights: Weights) -> Weights:
-    nodes = layouts.network_to_onnx(network, weights)
+def _numbered(nodes: Sequence[Weights]) -> Weights:
+    """Arrays of operators; of several, the names end with the number of each."""
     ends = [""] if len(nodes) == 1 else [f"_{k}" for k in range(len(nodes))]
     return {
         f"{name}{end}": array for end, node in zip(ends, nodes, strict=True) for name, array in node.items()
@@ -53,7 +53,8 @@ def _onnx(network: Network, weights: Weights) -> Weights:
 LAYOUTS: Mapping[str, Callable[[Network, Weights], Weights]] = {
     "keras": lambda network, weights: weights,
     "torch": layouts.network_to_torch,
-    "onnx": _onnx,
+    "onnx": lambda network, weights: _numbered(layouts.network_to_onnx(network, weights)),
+    "openvino": lambda network, weights: _numbered(layouts.network_to_openvino(network, weights)),
     "flax": layouts.network_to_flax,
 }
 
@@ -68,6 +69,8 @@ def _to_keras(layout: str, spec: LayerSpec, weights: Weights) -> dict[str, np.nd
             found = layouts.from_flax(spec.layer, weights)
         case "onnx":
             found = layouts.from_onnx(spec.layer, weights, reset_after=spec.reset_after)
+        case "openvino":
+            found = layouts.from_openvino(spec.layer, weights, reset_after=spec.reset_after)
         case _:
             found = weights
     kept = [name for name in WEIGHTS if name in found and (name != "bias" or spec.arguments["use_bias"])]
@@ -105,9 +108,9 @@ class Composed(PredictingInBatches):
 
     def set_weights(self, weights: Weights) -> None:
         complete = any(name.endswith("bias") for name in weights) == bool(self._spec.arguments["use_bias"])
-        # In Flax's layout all biases are there, whatever was given.
+        # In these layouts all biases are there, whatever was given.
         require(
-            complete or ("malformed" in self._can.calls and self._layout != "flax"),
+            complete or ("malformed" in self._can.calls and self._layout not in ("flax", "openvino")),
             "weights are converted by name: the framework never sees another number of them",
             "WEIGHT-5",
         )
