@@ -35,60 +35,27 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _items(session: pytest.Session, config: pytest.Config) -> Iterator[pytest.Item]:
-    from rnn_fixtures.store import Store, select_tier
+    from rnn_fixtures.store import select_tier
 
     from rnn_conformance.errors import SuiteError
     from rnn_conformance.judging.bench import program_key
+    from rnn_conformance.running.served import Served
     from rnn_conformance.selection import compile_selection
 
     name, tier, select, dtypes, device = (config.getoption(f"--rnn-{option}") for option in OPTIONS)
     try:
         matches = compile_selection(select) if select else None
-        served = _Served(name, device)
+        served = Served(name, device)
     except SuiteError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(served.close)
-    cases = sorted(select_tier(Store(check=False).cases(), tier), key=lambda case: str(program_key(case)))
+    cases = sorted(select_tier(served.store.cases(), tier), key=lambda case: str(program_key(case)))
     for dtype in dtypes.split(","):
         for case in cases:
             if dtype in case.dtypes and (matches is None or matches(case, dtype)):
                 item = ConformanceItem.from_parent(session, name=f"{case.id}[{dtype}]")
                 item.case, item.dtype, item.served = case, dtype, served
                 yield item
-
-
-class _Served:
-    """The adapter's process, and a bench for every dtype."""
-
-    def __init__(self, name: str, device: str) -> None:
-        from rnn_fixtures.store import Store
-
-        from rnn_conformance.judging import differences
-        from rnn_conformance.running.registry import resolve
-        from rnn_conformance.running.remote import RemoteAdapter
-        from rnn_conformance.running.session import Session
-
-        ref = resolve(name)
-        self._session = Session(ref)
-        self._adapter, self._device, self._store = RemoteAdapter(self._session), device, Store(check=False)
-        self._declared = differences.load(ref.folder, self._adapter.describe(), device)
-        self._benches: dict[str, Any] = {}
-
-    def run(self, case: Any, dtype: str) -> Any:
-        """The record of a case."""
-        from rnn_conformance.judging import differences
-        from rnn_conformance.judging.bench import Bench
-        from rnn_conformance.running.worker import run_case
-
-        if dtype not in self._benches:
-            self._benches = {dtype: Bench(self._adapter, self._store, dtype, self._device)}
-        record = run_case(self._benches[dtype], case)
-        differences.apply(record, case, dtype, self._declared)
-        return record
-
-    def close(self) -> None:
-        """End the process."""
-        self._session.close()
 
 
 class Nonconforming(Exception):
@@ -100,7 +67,7 @@ class ConformanceItem(pytest.Item):
 
     case: Any
     dtype: str
-    served: _Served
+    served: Any
 
     def runtest(self) -> None:
         """Run it; the outcome is the verdict."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnn_fixtures.store import Store, select_tier
+from rnn_fixtures.store import select_tier
 
-from rnn_conformance.judging import differences
-from rnn_conformance.judging.bench import Bench, program_key
+from rnn_conformance.judging.bench import program_key
+from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.results.record import Record
-from rnn_conformance.running.registry import resolve
-from rnn_conformance.running.remote import RemoteAdapter
-from rnn_conformance.running.session import Limits, Session
-from rnn_conformance.running.worker import run_case
+from rnn_conformance.running.served import Served
 from rnn_conformance.selection import compile_selection
 
 # So many unexpected results are told in full.
@@ -50,23 +47,17 @@ def assert_conforms(
     AdapterUnavailable
         When the adapter cannot start.
     """
-    ref, store = resolve(adapter), Store(check=False)
     matches = compile_selection(select) if select else None
     counts: Counter[str] = Counter()
     unexpected: list[tuple[str, Record]] = []
-    with Session(ref, Limits(timeout)) as session:
-        served = RemoteAdapter(session)
-        what = served.describe()
-        declared = differences.load(ref.folder, what, device)
+    with Served(adapter, device, timeout=timeout) as served:
         for dtype in dtypes:
-            bench = Bench(served, store, dtype, device)
-            for case in sorted(select_tier(store.cases(), tier), key=lambda c: str(program_key(c))):
+            for case in sorted(select_tier(served.store.cases(), tier), key=lambda c: str(program_key(c))):
                 if dtype not in case.dtypes or (matches is not None and not matches(case, dtype)):
                     continue
-                record = run_case(bench, case)
-                differences.apply(record, case, dtype, declared)
+                record = served.run(case, dtype)
                 counts["known" if record.known and record.verdict != "stale" else record.verdict] += 1
-                if differences.is_unexpected(record.verdict, record.known):
+                if is_unexpected(record.verdict, record.known):
                     unexpected.append((dtype, record))
     lines = [f"{r.case} ({dtype}): {r.verdict}: {r.message}" for dtype, r in unexpected[:TOLD]]
     if len(unexpected) > TOLD:

@@ -51,6 +51,13 @@ def test_one_file_of_c(tmp_path: Path) -> None:
     check(records(f"cmd:{program}"), passes=120)
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+def test_one_file_of_javascript() -> None:
+    found = records(f"cmd:node {EXAMPLES / 'plain.mjs'}")
+    whole = [r for r in found if r.verdict == "accepted" and "units_whole_float" in r.case]
+    check([r for r in found if r not in whole], passes=120)  # 4.0 is 4 in JavaScript
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 def test_thirty_lines_of_python() -> None:
     source = (EXAMPLES / "torch_cells.py").read_text("utf-8").splitlines()[1:]

@@ -70,10 +70,16 @@ def test_bad_selection(expression: str) -> None:
 # -- known differences ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("adapter", [n for n in installed() if n != "numpy"])
-def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
-    folder = installed()[adapter].folder
-    assert folder is not None
+PLUGINS = Path(__file__).parents[2] / "plugins"
+DECLARING = {
+    **{n: ref.folder for n, ref in installed().items() if n != "numpy" and ref.folder},
+    **{f"plugins/{path.relative_to(PLUGINS).parts[0]}": path.parent for path in PLUGINS.rglob("known.toml")},
+}
+
+
+@pytest.mark.parametrize("name", DECLARING)
+def test_declarations_are_complete(name: str, cases: list[Case]) -> None:
+    folder = DECLARING[name]
     entries = differences.declarations(folder)
     assert entries
     assert len({e.id for e in entries}) == len(entries)
@@ -84,8 +90,20 @@ def test_declarations_are_complete(adapter: str, cases: list[Case]) -> None:
         SpecifierSet(entry.versions)
         assert any(entry.applies(c, d) for c in cases for d in c.dtypes), f"{entry.id} matches no case"
         repro = differences.kept_script(folder, entry.id)
-        assert "rnn_" not in repro, "a reproduction stands alone"
-        assert "sys.exit(" in repro
+        assert repro is not None, f"{entry.id} has no script"
+        text = repro.read_text("utf-8")
+        assert "rnn_" not in text, "a reproduction stands alone"
+        assert ("process.exit(" if repro.suffix == ".mjs" else "sys.exit(") in text
+    assert {path.stem for path in (folder / differences.REPROS).glob("*.*")} <= {e.id for e in entries}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in PLUGINS.iterdir() if path.is_dir()))
+def test_a_plugin_is_a_package_of_its_own(name: str) -> None:
+    folder = PLUGINS / name
+    for file in ("README.md", "tox.ini", "tests/test_smoke.py"):
+        assert (folder / file).is_file(), f"plugins/{name} has no {file}"
+    assert f"[{name}]({name}/)" in (PLUGINS / "README.md").read_text("utf-8")
+    assert (folder / "pyproject.toml").is_file() or (folder / "package.json").is_file()
 
 
 @pytest.mark.parametrize("adapter", [n for n in installed() if n != "numpy"])
@@ -132,10 +150,10 @@ def test_declarations_hold_for_versions(tmp_path: Path) -> None:
     (tmp_path / "known.toml").write_text(
         '[[known]]\nid="k"\nselect="lstm"\nverdict="value"\nclause="MASK-3"\nreason="r"\nversions="<3.16"\n'
     )
-    assert len(differences.load(tmp_path, described("3.15.1"), "cpu")) == 1
-    assert differences.load(tmp_path, described("3.16.0"), "cpu") == []
-    assert differences.load(tmp_path / "absent", described("1"), "cpu") == []
-    assert differences.load(None, described("1"), "cpu") == []
+    assert len(differences.load(tmp_path, "x", described("3.15.1"), "cpu")) == 1
+    assert differences.load(tmp_path, "x", described("3.16.0"), "cpu") == []
+    assert differences.load(tmp_path / "absent", "x", described("1"), "cpu") == []
+    assert differences.load(None, "x", described("1"), "cpu") == []
 
 
 def described(version: str, **packages: str) -> Description:

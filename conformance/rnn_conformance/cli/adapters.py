@@ -122,7 +122,7 @@ def check(name: str, dtype: str, device: str, timeout: float, data: Path | None,
     with Session(ref, Limits(timeout)) as session:
         adapter = RemoteAdapter(session)
         what = adapter.describe()
-        declared_here = differences.load(ref.folder, what, device)
+        declared_here = differences.load(ref.folder, ref.name, what, device)
         for step in steps_of(adapter, what, declared_here, store, smoke, dtype, device):
             steps.append(step)
             if is_pretty(style):

@@ -69,7 +69,7 @@ def command(
     if not cases:
         raise NothingSelected(f"no case of {cases_folder} can be compared in {dtype}")
     what = Description(name, version, [device], dict.fromkeys([dtype]))
-    declared = differences.load(known, what, device)
+    declared = differences.load(known, name, what, device)
     files = Files(outputs, exported, what, dtype)
     run = new_run(
         fixtures=store.digest,

@@ -68,7 +68,7 @@ def command(
     store = open_store(data)
     folder = (data or DATA).resolve()
     if results is not None:
-        from rnn_conformance.explaining.reproductions import REPROS
+        from rnn_conformance.running.adapter_ref import REPROS
 
         return _all(results, out or results / REPROS, store, folder, name, fresh, check, style)
     if case_id is None or name is None:
@@ -114,24 +114,28 @@ def _all(
 
     cases = {c.id: c for c in store.cases()}
     found = reproductions.groups(collect([results]), cases)
-    found = [g for g in found if name is None or g.view.run.adapter == name]
+    given = None if name is None else resolve(name)
+    found = [g for g in found if given is None or g.view.run.adapter == given.name]
     out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for adapter in dict.fromkeys(g.view.run.adapter for g in found):
-        if adapter not in installed() and adapter != name:
+        if adapter not in installed() and given is None:
             raise ConfigurationError(
-                f"these results name the adapter {adapter!r}, which is not declared here: running it takes --adapter {adapter!r}"
+                f"these results name the adapter {adapter!r}, which is not declared here: running it takes --adapter {adapter!r}, or with the name that it was given NAME=..."
             )
-        ref = resolve(adapter)
+        ref = given or resolve(adapter)
         for group in (g for g in found if g.view.run.adapter == adapter):
             run = group.view.run
-            text = "" if fresh else differences.kept_script(ref.folder, group.known)
-            if not text:
+            kept = None if fresh else differences.kept_script(ref.folder, group.known)
+            if kept is not None:
+                text = kept.read_text("utf-8")
+            else:
                 text = reproduce(
                     ref, group.case, data, run.dtype, run.device, fresh=fresh, stored=group.record
                 ).script
+            script = out / (group.stem + (kept.suffix if kept is not None else ".py"))
             if text:
-                (out / group.file).write_text(text, "utf-8")
+                script.write_text(text, "utf-8")
             entries.append(
                 {
                     "adapter": adapter,
@@ -141,7 +145,7 @@ def _all(
                     "verdict": group.record.verdict,
                     "cases": group.count,
                     "example": group.case.id,
-                    "script": str(out / group.file) if text else None,
+                    "script": str(script) if text else None,
                 }
             )
     if check:

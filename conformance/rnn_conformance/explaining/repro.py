@@ -85,9 +85,9 @@ def reproduce(
     record = _record(ref, case, store, dtype, device) if stored is None else stored
     if record.verdict not in FAULTY:
         return Repro(record)
-    kept = "" if fresh or record.known is None else differences.kept_script(ref.folder, record.known)
-    if kept:
-        return Repro(record, kept, kept=True)
+    kept = None if fresh else differences.kept_script(ref.folder, record.known)
+    if kept is not None:
+        return Repro(record, kept.read_text("utf-8"), kept=True)
     scenario = None if record.verdict in FAILURES else scenario_of(case, store)
     if scenario is not None:
         still = Persistence(ref, dtype, device, record.verdict)
@@ -102,7 +102,9 @@ def _record(ref: AdapterRef, case: Case, store: Store, dtype: str, device: str) 
     """What comes of the case now."""
     record = run_case(Bench(adapter(ref), store, dtype, device), case)
     explained(record, case, Diagnosis(store, dtype))
-    differences.apply(record, case, dtype, differences.load(ref.folder, adapter(ref).describe(), device))
+    differences.apply(
+        record, case, dtype, differences.load(ref.folder, ref.name, adapter(ref).describe(), device)
+    )
     return record
 
 

@@ -19,8 +19,8 @@ from rnn_conformance.results.reading import Subject
 from rnn_conformance.results.record import Record
 
 SCRIPT_SECONDS = 180.0
-# Where `rnn-conformance repro --results DIR` puts its scripts, in DIR.
-REPROS = "repros"
+# What runs a script, by what its name ends with.
+INTERPRETERS = {".py": [sys.executable], ".mjs": ["node"], ".js": ["node"], ".sh": ["sh"]}
 # In the names of those for discrepancies that nobody declared.
 NEW = "new"
 
@@ -47,16 +47,16 @@ class Group:
     count: int
 
     @property
-    def file(self) -> str:
-        """Name of the script's file."""
+    def stem(self) -> str:
+        """Name of the script's file, without what tells its language."""
         run = self.view.run
-        return file_of(run.adapter, run.dtype, self.cause, known=self.known is not None)
+        return stem_of(run.adapter, run.dtype, self.cause, known=self.known is not None)
 
 
-def file_of(adapter: str, dtype: str, cause: str, *, known: bool) -> str:
-    """Name of the script's file of a cause."""
+def stem_of(adapter: str, dtype: str, cause: str, *, known: bool) -> str:
+    """Name of the script's file of a cause, without what tells its language."""
     text = f"{adapter}-{cause}" if known else f"{adapter}-{NEW}-{cause}-{dtype}"
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text) + ".py"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
 
 
 def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:
@@ -100,7 +100,7 @@ def shows(path: Path) -> tuple[bool, str]:
     environment = dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [sys.executable, str(path)],
+            [*INTERPRETERS[path.suffix], str(path)],
             capture_output=True,
             text=True,
             timeout=SCRIPT_SECONDS,

@@ -20,9 +20,8 @@ from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import DECLARED, REPROS
 from rnn_conformance.selection import compile_selection
-
-FILE, REPROS = "known.toml", "repros"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class Known:
 
     ``versions`` is a PEP 440 specifier of the framework's version, ``packages`` has those of others that it stands on, and
     ``devices`` is a pattern (``cuda*``); where they do not hold, the entry is not there. ``may_pass`` selects those cases in
-    which the difference may be too small for a verdict, as in bfloat16: passing there is not stale.
+    which the difference may be too small for a verdict, as in bfloat16: passing there is not stale. ``adapters`` is a pattern
+    of the adapter's name, where several share a folder.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Known:
     versions: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
     devices: str = "*"
+    adapters: str = "*"
     may_pass: str = ""
     link: str = ""
 
@@ -72,7 +73,7 @@ def declarations(folder: Path | None) -> list[Known]:
     ConfigurationError
         When the file is none.
     """
-    path = None if folder is None else folder / FILE
+    path = None if folder is None else folder / DECLARED
     if path is None or not path.is_file():
         return []
     try:
@@ -86,9 +87,10 @@ def declarations(folder: Path | None) -> list[Known]:
         ) from error
 
 
-def load(folder: Path | None, what: Description, device: str) -> list[Known]:
-    """The declarations in an adapter's folder that hold for what ran, and there."""
-    return [entry for entry in declarations(folder) if entry.concerns(what, device)]
+def load(folder: Path | None, adapter: str, what: Description, device: str) -> list[Known]:
+    """The declarations in an adapter's folder that hold for the one of this name, for what ran, and there."""
+    found = declarations(folder)
+    return [e for e in found if fnmatchcase(adapter, e.adapters) and e.concerns(what, device)]
 
 
 def expected(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> Known | None:
@@ -117,9 +119,9 @@ def is_unexpected(verdict: str, known: str | None) -> bool:
     return verdict == "stale" or (verdict in FAULTY and known is None)
 
 
-def kept_script(folder: Path | None, known: str | None) -> str:
-    """The stand-alone script that is kept with a declared difference; empty where there is none."""
+def kept_script(folder: Path | None, known: str | None) -> Path | None:
+    """The stand-alone script that is kept with a declared difference, in Python or another language."""
     if folder is None:
-        return ""
-    kept = {path.stem: path for path in (folder / REPROS).glob("*.py")}  # names come from results, too
-    return kept[known].read_text("utf-8") if known in kept else ""
+        return None
+    kept = {path.stem: path for path in (folder / REPROS).glob("*.*")}  # names come from results, too
+    return kept.get(known or "")

@@ -14,13 +14,14 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance.explaining.diagnosis import Explanation, explanations
 from rnn_conformance.explaining.provocation import Cause, cause_of, causes
-from rnn_conformance.explaining.reproductions import REPROS, file_of
+from rnn_conformance.explaining.reproductions import stem_of
 from rnn_conformance.judging import differences
 from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.reporting.packed import safe_name
 from rnn_conformance.results.database import Results
 from rnn_conformance.results.reading import Subject
+from rnn_conformance.running.adapter_ref import REPROS
 from rnn_conformance.running.registry import installed
 
 
@@ -155,11 +156,12 @@ class View(Subject):
     def _script(self, cause: Cause) -> str:
         if cause.known:
             kept = differences.kept_script(self.home, cause.name)
-            if kept:
-                return kept
-        path = self.folder / REPROS / file_of(self.run.adapter, self.run.dtype, cause.name, known=cause.known)
+            if kept is not None:
+                return kept.read_text("utf-8")
+        stem = stem_of(self.run.adapter, self.run.dtype, cause.name, known=cause.known)
         try:
-            return path.read_text("utf-8", "replace") if path.is_file() else ""
+            written = sorted((self.folder / REPROS).glob(f"{stem}.*"))
+            return written[0].read_text("utf-8", "replace") if written else ""
         except OSError:
             return ""
 

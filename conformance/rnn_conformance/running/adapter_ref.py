@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+# In an adapter's folder: the differences that it declares, and scripts that show them.
+DECLARED, REPROS = "known.toml", "repros"
 
 
 @dataclass(frozen=True)
@@ -17,9 +21,14 @@ class AdapterRef:
     @property
     def folder(self) -> Path | None:
         """The folder of its module: there are its declared differences (``known.toml``), the scripts kept with them (``repros/``) and the template
-        for others (``script.py.j2``); None for a program."""
+        for others (``script.py.j2``). For a program that of the first file of its command beside which differences are declared; None where there is none."""
+        if self.target.startswith("cmd:"):
+            files = [Path(word) for word in shlex.split(self.target.removeprefix("cmd:"))]
+            return next(
+                (f.resolve().parent for f in files if f.is_file() and (f.parent / DECLARED).is_file()), None
+            )
         where, _, attribute = self.target.rpartition(":")
-        if self.target.startswith("cmd:") or not attribute:
+        if not attribute:
             return None
         if where.endswith(".py"):
             return Path(where).resolve().parent

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
 
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.running.adapter_ref import AdapterRef
 
 GROUP = "rnn_conformance.adapters"
+# A name of one's own for what has none.
+_NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9._-]*)=(?P<target>.*:.*)", re.DOTALL)
 
 
 def installed() -> dict[str, AdapterRef]:
@@ -16,7 +19,7 @@ def installed() -> dict[str, AdapterRef]:
 
 
 def resolve(name: str) -> AdapterRef:
-    """The adapter that ``--adapter NAME`` means.
+    """The adapter that ``--adapter NAME`` means; ``NAME=cmd:PROGRAM`` gives a program, or a class, a name in the results.
 
     Raises
     ------
@@ -26,6 +29,11 @@ def resolve(name: str) -> AdapterRef:
     known = installed()
     if name in known:
         return known[name]
+    named = _NAMED.fullmatch(name)
+    if named is not None:
+        if named["name"] in known:
+            raise ConfigurationError(f"{named['name']!r} is declared here already: choose another name")
+        return AdapterRef(named["name"], resolve(named["target"]).target)
     if name.startswith("cmd:"):
         if not name.removeprefix("cmd:").strip():
             raise ConfigurationError("cmd: needs a program: cmd:PROGRAM ARGS")
@@ -35,5 +43,5 @@ def resolve(name: str) -> AdapterRef:
         return AdapterRef(name, name)
     raise ConfigurationError(
         f"unknown adapter {name!r}; declared here: {', '.join(known) or 'none'}; "
-        "a class of your own is module:Class or path.py:Class, a program cmd:PROGRAM"
+        "a class of your own is module:Class or path.py:Class, a program cmd:PROGRAM, either with a name of its own as NAME=cmd:PROGRAM"
     )

@@ -24,7 +24,7 @@ from rnn_conformance.contract.lengths_model import Lesson, Pulled
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterFault, AdapterUnavailable, Ended, Refusal
 from rnn_conformance.running import expressible
-from rnn_conformance.running.composed import Composed, native
+from rnn_conformance.running.composed import LAYOUTS, Composed, native
 from rnn_conformance.running.composition import Carrying
 from rnn_conformance.running.session import Session, clean
 
@@ -71,6 +71,8 @@ class RemoteAdapter(Adapter):
         try:
             if self._level not in ("model", "lengths") or (self._level == "lengths" and message is None):
                 raise ValueError(f"level {self._level!r} is not model, nor lengths with capabilities")
+            if self._layout not in LAYOUTS:
+                raise ValueError(f"layout {self._layout!r} is none of {', '.join(LAYOUTS)}")
             if message is not None and not isinstance(message, Mapping):
                 raise ValueError("capabilities are an object")
             return None if message is None else Capabilities.from_json(message)

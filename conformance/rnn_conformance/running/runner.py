@@ -348,7 +348,7 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                             progress.adapter_failed(ref, str(reason))
                             answer.put([])
                             continue
-                        declared[ref.name] = differences.load(ref.folder, what, options.device)
+                        declared[ref.name] = differences.load(ref.folder, ref.name, what, options.device)
                         plan = _plan(results, ref, what, declared[ref.name], options)
                         progress.adapter_started(ref, what, sum(len(cases) for _, cases in plan))
                         outcome.runs += [run for run, _ in plan]

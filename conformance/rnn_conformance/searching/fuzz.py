@@ -192,7 +192,7 @@ class Search:
     def __init__(self, ref: AdapterRef, dtype: str, device: str) -> None:
         self._ref, self._dtype, self._device = ref, dtype, device
         self._adapter = adapter(ref)
-        self._declared = differences.load(ref.folder, self._adapter.describe(), device)
+        self._declared = differences.load(ref.folder, ref.name, self._adapter.describe(), device)
 
     def _run(self, scenario: Scenario, *, diagnose: bool) -> tuple[Record, Case, Memory]:
         case, memory = scenario.to_case(dtypes=(self._dtype,))

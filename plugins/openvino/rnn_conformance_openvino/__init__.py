@@ -1,0 +1,1 @@
+"""Runs rnn-conformance's cases through OpenVINO."""
