@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "What a framework's error message means: clause, cause, cure.",
     "report": "Build the site, or an export, of one or more results directories.",
     "diff": "What changed from one results directory to another.",
+    "expect": "Bring declared differences in line with results.",
     "merge": "Join the results of several directories.",
     "fixtures": "Extend, generate, verify, lint and export the golden data.",
     "arguments": "Every argument: clauses, golden cases, verdicts of each run.",

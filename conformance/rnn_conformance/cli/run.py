@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def _summary(
                     }
                     for c in (causes((r for r in records if not r["known"]), cases) if unexpected else ())
                 ],
+                "review": [e["id"] for e in run.declared if "" < e.get("review", "") < str(date.today())],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
             }
         )
@@ -285,6 +287,11 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
         if total := sum(entry["spent"].values()):
             shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in entry["spent"].items())
             click.echo(f"{entry['adapter']} {entry['dtype']}: {total:.0f} s of processes: {shares}")
+        if entry["review"]:
+            overdue = ", ".join(entry["review"])
+            click.echo(
+                f"{entry['adapter']} {entry['dtype']}: declared differences to look at again: {overdue}"
+            )
         if entry["unshown"]:
             claimed = ", ".join(entry["unshown"])
             click.echo(f"{entry['adapter']} {entry['dtype']}: claimed, but no case shows it: {claimed}")

@@ -24,11 +24,18 @@ MOST = 4
 
 @dataclass(frozen=True)
 class Provocation:
-    """A combination of levels, how many cases of a discrepancy have it, and how many cases have it and pass."""
+    """A combination of levels, how many cases of a discrepancy have it, and how many cases have it and pass.
+
+    Attributes
+    ----------
+    select : str
+        The same as ``run --select`` takes it.
+    """
 
     terms: tuple[str, ...]
     failing: int
     passing: int
+    select: str = ""
 
     def __str__(self) -> str:
         share = f"{self.failing} of {self.failing + self.passing} such cases"
@@ -112,7 +119,12 @@ def _provocations(
         matching = table.matching(terms)
         shown = matching & bad
         found.append(
-            Provocation(table.spelled(terms, shown), shown.bit_count(), (matching & ~bad).bit_count())
+            Provocation(
+                table.spelled(terms, shown),
+                shown.bit_count(),
+                (matching & ~bad).bit_count(),
+                table.selection(terms, shown),
+            )
         )
         left &= ~matching
     return found
@@ -183,24 +195,46 @@ class _Table:
 
         return sorted(terms, key=weight, reverse=True)
 
-    def spelled(self, terms: Sequence[int], shown: int) -> tuple[str, ...]:
-        """Terms as the ids of cases write them; what an argument is not, by what it is in the cases shown, where that is shorter."""
-        lacked: dict[str, list[str]] = {}
-        texts = []
-        for k in sorted(terms):
-            name, level, has = self._terms[k]
-            if not has:
-                lacked.setdefault(name, []).append(level)
-            elif level in ("true", "false"):
-                texts.append(name if level == "true" else f"not {name}")
-            else:
+    def selection(self, terms: Sequence[int], shown: int) -> str:
+        """Terms as ``--select`` takes them; what an argument is not, by what it is in the cases shown, where that is shorter."""
+        texts, lacked = [], self._lacked(terms)
+        for name, level, has in (self._terms[k] for k in sorted(terms)):
+            if has:
                 texts.append(f"{name}={level}")
         for name, levels in lacked.items():
-            own = [
-                level
-                for k, (other, level, has) in enumerate(self._terms)
-                if other == name and has and self.having[k] & shown
-            ]
+            own = self._levels(name, shown)
+            if len(own) < len(levels):
+                either = " or ".join(f"{name}={level}" for level in own)
+                texts.append(f"({either})" if len(own) > 1 else either)
+            else:
+                texts.append(" and ".join([f"{name}=*", *(f"not {name}={level}" for level in levels)]))
+        return " and ".join(texts)
+
+    def _lacked(self, terms: Sequence[int]) -> dict[str, list[str]]:
+        """Of the terms that say what an argument is not: argument to levels."""
+        lacked: dict[str, list[str]] = {}
+        for name, level, has in (self._terms[k] for k in sorted(terms)):
+            if not has:
+                lacked.setdefault(name, []).append(level)
+        return lacked
+
+    def _levels(self, name: str, cases: int) -> list[str]:
+        """The levels of an argument that some of these cases have."""
+        return [
+            level
+            for k, (other, level, has) in enumerate(self._terms)
+            if other == name and has and self.having[k] & cases
+        ]
+
+    def spelled(self, terms: Sequence[int], shown: int) -> tuple[str, ...]:
+        """Terms as the ids of cases write them; what an argument is not, by what it is in the cases shown, where that is shorter."""
+        texts = []
+        for name, level, has in (self._terms[k] for k in sorted(terms)):
+            if has:
+                plain = name if level == "true" else f"not {name}"
+                texts.append(plain if level in ("true", "false") else f"{name}={level}")
+        for name, levels in self._lacked(terms).items():
+            own = self._levels(name, shown)
             short = len(own) < len(levels)
             texts.append(f"{name}={'|'.join(own)}" if short else f"{name} not {'|'.join(levels)}")
         return tuple(texts)

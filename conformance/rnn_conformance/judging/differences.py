@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Known:
     ``versions`` is a PEP 440 specifier of the framework's version, ``packages`` has those of others that it stands on, and
     ``devices`` is a pattern (``cuda*``); where they do not hold, the entry is not there. ``may_pass`` selects those cases in
     which the difference may be too small for a verdict, as in bfloat16: passing there is not stale. ``adapters`` is a pattern
-    of the adapter's name, where several share a folder.
+    of the adapter's name, where several share a folder; ``review`` is the day on which somebody is to look at it again.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Known:
     packages: Mapping[str, str] = field(default_factory=dict)
     devices: str = "*"
     adapters: str = "*"
+    review: str = ""
     may_pass: str = ""
     link: str = ""
 
@@ -73,15 +75,23 @@ def declarations(folder: Path | None) -> list[Known]:
     ConfigurationError
         When the file is none.
     """
-    path = None if folder is None else folder / DECLARED
-    if path is None or not path.is_file():
+    return [] if folder is None else declarations_in(folder / DECLARED)
+
+
+def declarations_in(path: Path) -> list[Known]:
+    """Those in a file; none where there is no file."""
+    if not path.is_file():
         return []
     try:
         written = tomllib.loads(path.read_text("utf-8"))
         if written.keys() - {"known"}:
             raise TypeError(f"it has {', '.join(sorted(written.keys() - {'known'}))}")
-        return [Known(**entry) for entry in written.get("known", [])]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        found = [Known(**entry) for entry in written.get("known", [])]
+        for entry in found:
+            if entry.review:
+                date.fromisoformat(entry.review)
+        return found
+    except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"{path} does not declare differences ([[known]] with id, select, verdict, clause, reason): {error}"
         ) from error
