@@ -30,18 +30,28 @@ EXPORTS = ("json", "junit", "markdown", "csv", "findings", "badge", "parquet")
     default=None,
     help="Write this of the newest results instead of the site.",
 )
+@click.option(
+    "--profile",
+    default=None,
+    metavar="NAME",
+    help="Of --export badge: whether a profile (spec/profiles.toml) holds.",
+)
 @format_option
-def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str | None) -> None:
+def command(
+    folders: tuple[Path, ...], out: Path, export: str | None, profile: str | None, style: str | None
+) -> None:
     """Build the site of one or more results directories, or folders of such: of the newest runs, and what changed since those before."""
     from rnn_conformance.reporting.changes import History
     from rnn_conformance.reporting.site import build
 
+    if profile is not None and export != "badge":
+        raise click.UsageError("--profile goes with --export badge; the site tells of all profiles")
     if export is None:
         history = build(folders, out)
         target = out / "index.html"
     else:
         history = History(folders)
-        written = _export(history, export, out)
+        written = _export(history, export, out, profile)
         if written is None:
             return
         target = written
@@ -61,15 +71,18 @@ def command(folders: tuple[Path, ...], out: Path, export: str | None, style: str
         )
 
 
-def _export(history: History, kind: str, out: Path) -> Path | None:
+def _export(history: History, kind: str, out: Path, profile: str | None) -> Path | None:
     """Write an export; returns where, None for stdout."""
+    from rnn_conformance import profiles
     from rnn_conformance.reporting import exports
 
-    name = "results.parquet" if kind == "parquet" else exports.TEXTS[kind][0]
+    claimed = None if profile is None else profiles.find(profile)
+    names = {"parquet": "results.parquet", "badge": "badge.json"}
+    name = names.get(kind) or exports.TEXTS[kind][0]
     if str(out) == "-":
         if kind == "parquet":
             raise click.UsageError("Parquet is not text: --out needs a file")
-        for piece in exports.text_of(history, kind):
+        for piece in exports.text_of(history, kind, profile=claimed):
             click.echo(piece, nl=False)
         return None
     target = out / name if out.is_dir() or not out.suffix else out
@@ -79,6 +92,6 @@ def _export(history: History, kind: str, out: Path) -> Path | None:
         exports.write_parquet(history, unfinished)
     else:
         with unfinished.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            file.writelines(exports.text_of(history, kind, target.name))
+            file.writelines(exports.text_of(history, kind, target.name, claimed))
     unfinished.replace(target)
     return target

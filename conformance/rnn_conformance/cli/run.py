@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import click
 from rnn_fixtures.case import DTYPES, Case
 from rnn_fixtures.locations import DATA
 
+from rnn_conformance import profiles
 from rnn_conformance.cli.common import (
     data_option,
     format_option,
@@ -34,6 +35,7 @@ from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.shown import unshown
 from rnn_conformance.results.database import Results, Run
+from rnn_conformance.results.reading import WHOLE
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.registry import installed, resolve
@@ -127,6 +129,27 @@ def _summary(
     return entries, bad
 
 
+def _standings(
+    results: Results,
+    outcome: runner.Outcome,
+    profile: profiles.Profile,
+    cases: Iterable[Case],
+    entries: list[dict[str, Any]],
+) -> bool:
+    """Add to each run's entry whether the profile holds; True where it does not for some."""
+    members = profile.members(cases)
+    for entry, run in zip(entries, outcome.runs, strict=True):
+        found = profiles.standing(profile, members, {r["case"]: r for r in results.records(run)})
+        entry["profile"] = {
+            "id": profile.id,
+            "version": profile.version,
+            "holds": found.holds,
+            "verdicts": dict(found.verdicts),
+            "text": found.text,
+        }
+    return not all(entry["profile"]["holds"] for entry in entries)
+
+
 def _unshown(run: Run, records: list[dict[str, Any]], cases: Mapping[str, Case]) -> list[str]:
     """What the adapter names among its capabilities, cases ask for and none shows to work."""
     can = run.environment.get("capabilities")
@@ -156,6 +179,12 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
     default=["float32"],
     show_default=True,
     help="Repeatable.",
+)
+@click.option(
+    "--profile",
+    default=None,
+    metavar="NAME",
+    help="Run the cases of a profile (spec/profiles.toml) in its dtype, and tell whether it holds; exit status 1 where it does not.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
 @click.option(
@@ -202,6 +231,7 @@ def command(
     tier: str,
     selection: str,
     dtypes: tuple[str, ...],
+    profile: str | None,
     device: str,
     workers: int | None,
     shard: str,
@@ -218,6 +248,13 @@ def command(
     or timeout and the run goes on.
     """
     refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
+    claimed = None if profile is None else profiles.find(profile)
+    if claimed is not None:
+        if selection or shard != WHOLE:
+            raise click.UsageError(
+                "a profile is a selection of its own: --profile goes with neither --select nor --shard"
+            )
+        tier, selection, dtypes = "core", claimed.select, (claimed.dtype,)
     store = open_store(data)
     cases = runner.shard_of(selected_cases(store, tier, selection), shard)
     wanted = list(DTYPES) if "all" in dtypes else list(dict.fromkeys(dtypes))
@@ -251,6 +288,8 @@ def command(
         if not outcome.runs:
             return Exit.UNAVAILABLE  # the reasons have been shown
         entries, bad = _summary(results, outcome, by_id)
+        if claimed is not None:
+            bad = _standings(results, outcome, claimed, store.cases(), entries) or bad
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
     if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):
@@ -308,5 +347,7 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
             click.echo(
                 f"{entry['adapter']} {entry['dtype']}: {found['cause']} ({found['cases']} cases): {found['text']}"
             )
+        if "profile" in entry:
+            click.echo(f"{entry['adapter']}: {entry['profile']['text']}")
     sys.stdout.flush()
     click.echo(f"report: rnn-conformance report {out} --out site", err=True)

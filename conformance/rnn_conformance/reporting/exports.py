@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -15,39 +15,16 @@ from rnn_fixtures.store import Store
 
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.differences import is_unexpected
+from rnn_conformance.profiles import Profile, standing
 from rnn_conformance.reporting.changes import History
 from rnn_conformance.reporting.headline import headline
 from rnn_conformance.reporting.matrix import Cell
 from rnn_conformance.reporting.views import Finding, View, grouped
 
 # The columns of CSV and Parquet: what an exported record has, but for nested data.
-COLUMNS = (
-    *(
-        "run",
-        "adapter",
-        "framework",
-        "version",
-        "device",
-        "dtype",
-        "case",
-        "family",
-        "clauses",
-        "mode",
-        "path",
-    ),
-    *(
-        "verdict",
-        "known",
-        "z",
-        "z_strict",
-        "rms_z",
-        "bias_z",
-        "max_abs_error",
-        "output",
-        "index",
-        "first_step",
-    ),
-    *("agrees_with", "message", "seconds"),
+COLUMNS = tuple(
+    """run adapter framework version device dtype case family clauses mode path verdict known z z_strict rms_z bias_z max_abs_error
+    output index first_step agrees_with message seconds""".split()
 )
 NUMBERS = ("z", "z_strict", "rms_z", "bias_z", "max_abs_error", "seconds")
 # A summary lists so many unexpected cases; a job summary of GitHub may have 1 MiB.
@@ -217,8 +194,27 @@ def badge(history: History) -> dict[str, Any]:
 _COLORS = {"success": "#2a7d46", "critical": "#b3261e", "inactive": "#6b6f76"}
 
 
-def _badge_svg(history: History) -> str:
-    told = badge(history)
+def profile_badge(history: History, profile: Profile) -> dict[str, Any]:
+    """Whether all implementations in the profile's dtype hold it."""
+    members = profile.members(Store(check=False).cases())
+    found = [standing(profile, members, v.by_case) for v in history.current if v.run.dtype == profile.dtype]
+    held = sum(one.holds for one in found)
+    message = (
+        "no results" if not found else "holds" if held == len(found) else f"{held} of {len(found)} hold it"
+    )
+    if len(found) == 1 and not held:
+        message = f"{found[0].passed:,} of {profile.cases:,} pass"
+    color = "inactive" if not found else "success" if held == len(found) else "critical"
+    return {
+        "schemaVersion": 1,
+        "label": f"rnn {profile.id} {profile.version}",
+        "message": message,
+        "color": color,
+    }
+
+
+def badge_svg(told: Mapping[str, Any]) -> str:
+    """The picture of a badge."""
     label, message = told["label"], told["message"]
     left, right = 7 * len(label) + 12, 7 * len(message) + 12
     return (
@@ -229,24 +225,20 @@ def _badge_svg(history: History) -> str:
     )
 
 
-def _as_badge(history: History) -> Iterator[str]:
-    yield json.dumps(badge(history)) + "\n"
-
-
 TEXTS: dict[str, tuple[str, Callable[[History], Iterator[str]]]] = {
     "json": ("results.json", as_json),
     "junit": ("results.xml", as_junit),
     "markdown": ("summary.md", as_markdown),
     "csv": ("results.csv", as_csv),
     "findings": ("findings.md", as_findings),
-    "badge": ("badge.json", _as_badge),
 }
 
 
-def text_of(history: History, kind: str, name: str = "") -> Iterator[str]:
-    """An export as text, piece by piece; the badge is a picture where the file's name ends in ``.svg``."""
-    if kind == "badge" and name.endswith(".svg"):
-        return iter([_badge_svg(history)])
+def text_of(history: History, kind: str, name: str = "", profile: Profile | None = None) -> Iterator[str]:
+    """An export as text, piece by piece; a badge, of a profile or of all results, is a picture where the file's name ends in ``.svg``."""
+    if kind == "badge":
+        told = badge(history) if profile is None else profile_badge(history, profile)
+        return iter([badge_svg(told) if name.endswith(".svg") else json.dumps(told) + "\n"])
     return TEXTS[kind][1](history)
 
 

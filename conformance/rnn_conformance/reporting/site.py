@@ -26,6 +26,7 @@ from rnn_conformance import __version__
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.explaining.provocation import cause_of
 from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.profiles import profiles, standing
 from rnn_conformance.reporting import arguments, matrix
 from rnn_conformance.reporting.changes import Changes, History
 from rnn_conformance.reporting.evidence import evidence
@@ -301,6 +302,7 @@ class _Site:
             )
 
     def _implementation_pages(self) -> Iterator[tuple[str, str]]:
+        members = {name: profile.members(self.cases.values()) for name, profile in profiles().items()}
         for place, view in enumerate(self.views):
             nights = [_night(v) for v in self.history.nights[view.line]]
             packages = view.run.environment.get("packages")
@@ -312,6 +314,11 @@ class _Site:
                     "../",
                     view=view,
                     age=self._ages[view.slug],
+                    profiles=[
+                        standing(profile, members[name], view.by_case)
+                        for name, profile in profiles().items()
+                        if profile.dtype == view.run.dtype
+                    ],
                     packages=sorted(packages.items()) if isinstance(packages, dict) else [],
                     findings=self._findings[view.slug],
                     spread=view.spread(self.cases),

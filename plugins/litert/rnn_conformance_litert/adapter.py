@@ -105,8 +105,8 @@ class _Model(Model):
                 interpreter.set_tensor(places[f"a{number}"], np.ascontiguousarray(array))
             interpreter.invoke()
             # Identity, Identity_1, Identity_2: in the order in which the function returns them.
-            found = {d["name"]: d["index"] for d in interpreter.get_output_details()}
-            return [interpreter.get_tensor(found[name]).copy() for name in sorted(found)]
+            found = sorted(interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
+            return [interpreter.get_tensor(detail["index"]).copy() for detail in found]
 
     def _converted(self, given: Sequence[np.ndarray], has_mask: bool, has_state: bool) -> Interpreter:
         """An interpreter of the layer, converted for arrays of these shapes."""
