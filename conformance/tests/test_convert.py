@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_conformance.cli import convert as command
 from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.guide.checking import check
 from rnn_conformance.guide.conversion import (
     LAYOUTS,
     Flat,
@@ -180,6 +181,20 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
         assert done.returncode == 2
         assert told_of in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (source, middle, back))
+
+
+def test_each_side_is_run_with_its_own_arrays() -> None:
+    """By the reference, where no framework is installed: what it makes of the arrays, not what they were made from."""
+    stack = read(torch_lstm(), "torch")
+    arrays = write(stack, "keras")
+    found = check(arrays, "keras", stack)
+    assert [(one.place, one.verdict) for one in found] == [(place, "pass") for place in sorted(stack.weights)]
+    assert all(one.z is not None and 0 < one.z < 8 for one in found)
+    kernel = arrays["1.backward.kernel"]
+    arrays["1.backward.kernel"] = np.roll(kernel, 4, axis=1)  # the gates in another order
+    assert [one.verdict for one in check(arrays, "keras", stack)] == ["pass", "pass", "pass", "value"]
+    (first, *_) = check(write(stack, "mxnet"), "mxnet", stack)
+    assert (first.verdict, first.is_wrong) == ("not checked", False)
 
 
 def test_several_layers_of_torch_need_a_choice() -> None:

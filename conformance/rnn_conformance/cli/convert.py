@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rnn_conformance.cli.common import format_option, is_pretty, print_json
-from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.errors import ConfigurationError, Exit
 
 # Those of rnn_conformance.guide.conversion, which --help does without.
 LAYOUTS = ("keras", "torch", "flax", "onnx", "openvino", "mxnet", "cudnn")
@@ -34,6 +34,11 @@ LAYOUTS = ("keras", "torch", "flax", "onnx", "openvino", "mxnet", "cudnn")
 @click.option("--num-layers", type=click.IntRange(1), default=1, help="From cuDNN: how many layers.")
 @click.option("--bidirectional", is_flag=True, help="From cuDNN: two directions.")
 @click.option("--no-bias", is_flag=True, help="From cuDNN: without biases.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Run random input through every layer on both sides, each side's arrays in its own framework where that is installed, and compare by z; exit status 1 where they differ.",
+)
 @format_option
 def command(
     source: Path,
@@ -47,13 +52,15 @@ def command(
     num_layers: int,
     bidirectional: bool,
     no_bias: bool,
+    check: bool,
     style: str | None,
-) -> None:
+) -> int:
     """Convert weights of LSTM and GRU layers between frameworks' layouts, in .safetensors or .npz files.
 
     Stacks and both directions are found by the arrays' names. The result is converted back and compared: what is not kept is told. What the target has
     no place for is refused, with the clause.
     """
+    from rnn_conformance.guide import checking
     from rnn_conformance.guide.conversion import Flat, convert, load, save
 
     if from_ == "cudnn" and (layer is None or units is None):
@@ -68,6 +75,10 @@ def command(
         raise ConfigurationError(f"{to} cannot hold these weights: {reason} ({clause})") from reason
     save(target, found.arrays)
     stack = found.stack
+    checked = []
+    if check:
+        for layout, own in ((from_, arrays), (to, load(target))):
+            checked += checking.check(own, layout, stack)
     if is_pretty(style):
         kind = stack.layer + (f" (reset_after={stack.reset_after})" if stack.layer == "GRU" else "")
         click.echo(f"{kind}, {len(stack.weights)} layers or directions, from {from_} to {to}: {target}")
@@ -78,6 +89,12 @@ def command(
             if found.lost
             else "lossless: converting back gives the same arrays"
         )
+        for one in checked:
+            z = "" if one.z is None else f": z {one.z:.2f} (limit 8)"
+            where = f"{one.layout} {one.place.name.removesuffix('.')}" + (
+                f" on {one.adapter}" if one.adapter else ""
+            )
+            click.echo(f"{where}: {one.verdict}{z}{': ' if one.message else ''}{one.message}")
         if stack.ignored:
             click.echo(f"no weights of these layers: {', '.join(stack.ignored[:20])}")
     else:
@@ -92,5 +109,8 @@ def command(
                 "lossless": not found.lost,
                 "not_kept": found.lost,
                 "ignored": stack.ignored,
+                "checked": [vars(one) | {"place": one.place.name} for one in checked],
             }
         )
+    shown = [one for one in checked if one.verdict == "pass"]
+    return Exit.UNEXPECTED if check and (any(one.is_wrong for one in checked) or not shown) else Exit.EXPECTED

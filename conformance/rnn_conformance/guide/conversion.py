@@ -126,26 +126,13 @@ def read(
     """The Keras weights behind arrays of a layout."""
     if source == CUDNN:
         return _read_cudnn(arrays, flat)
-    layout, ignored = NAMED[source], []
-    found: dict[tuple[str, int, bool], Arrays] = {}
-    for name, array in arrays.items():
-        match = layout.names.match(name)
-        if match is None:
-            ignored.append(name)
-            continue
-        groups = match.groupdict()
-        key = groups["path"], int(groups.get("layer") or 0), bool(groups.get("backward"))
-        found.setdefault(key, {})[groups["name"].replace("/", ".")] = np.asarray(array)
-    if not found:
-        raise ConfigurationError(
-            f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {layout.example}"
-        )
-    layer = _layer(next(iter(found.values())), layout)
+    layout = NAMED[source]
+    placed, ignored = _placed(arrays, source)
+    layer = _layer(placed[0][1], layout)
     if source == "keras":
-        shapes = {own["bias"].ndim for own in found.values() if "bias" in own}
+        shapes = {own["bias"].ndim for _, own in placed if "bias" in own}
         reset_after = shapes == {2} if shapes and layer == "GRU" else reset_after
     stack = Stack(layer, reset_after, {}, ignored)
-    placed = _placed(found, layout)
     for place, own in placed:
         try:
             for direction, weights in enumerate(layout.read(layer, own, reset_after)):
@@ -159,6 +146,17 @@ def read(
         layout.spelled(name, place, places): array for place, own in placed for name, array in own.items()
     }
     return stack
+
+
+def raw(arrays: Mapping[str, np.ndarray], source: str) -> dict[Place, Arrays]:
+    """The arrays of each layer and direction as they are, by the names that one layer alone has."""
+    layout, result = NAMED[source], {}
+    for place, own in _placed(arrays, source)[0]:
+        for direction, one in enumerate(layout.directions(own)):
+            at = Place(place.layer, place.backward or direction == 1)
+            names = layout.order or sorted(one)
+            result[at] = {layout.alone(name): one[name] for name in names if name in one}
+    return result
 
 
 def _read_cudnn(arrays: Mapping[str, np.ndarray], flat: Flat | None) -> Stack:
@@ -201,20 +199,38 @@ def _natural(text: str) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def _placed(found: Mapping[tuple[str, int, bool], Arrays], layout: Named) -> list[tuple[Place, Arrays]]:
-    """Layers by their numbers, or by their paths, in natural order; a path with ``backward`` in it is the other direction of the one with ``forward``."""
+def _placed(arrays: Mapping[str, np.ndarray], source: str) -> tuple[list[tuple[Place, Arrays]], list[str]]:
+    """Layers by their numbers, or by their paths, in natural order, and the names that are no weights of these layers.
+
+    A path with ``backward`` in it is the other direction of the one with ``forward``.
+    """
+    layout, ignored = NAMED[source], []
+    found: dict[tuple[str, int, bool], Arrays] = {}
+    for name, array in arrays.items():
+        match = layout.names.match(name)
+        if match is None:
+            ignored.append(name)
+            continue
+        groups = match.groupdict()
+        key = groups["path"], int(groups.get("layer") or 0), bool(groups.get("backward"))
+        found.setdefault(key, {})[groups["name"].replace("/", ".")] = np.asarray(array)
+    if not found:
+        raise ConfigurationError(
+            f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {layout.example}"
+        )
     if "layer" in layout.names.groupindex:
         paths = sorted({path for path, _, _ in found})
         if len(paths) > 1:
             raise ConfigurationError(
                 f"the file has the layers {', '.join(map(repr, paths))}: choose one with --prefix"
             )
-        return [(Place(layer, backward), own) for (_, layer, backward), own in sorted(found.items())]
+        return [(Place(layer, backward), own) for (_, layer, backward), own in sorted(found.items())], ignored
     layers = sorted({path.replace("backward", "forward") for path, _, _ in found}, key=_natural)
-    return [
+    placed = [
         (Place(layers.index(path.replace("backward", "forward")), "backward" in path), own)
         for (path, _, _), own in found.items()
     ]
+    return placed, ignored
 
 
 def write(stack: Stack, target: str) -> Arrays:

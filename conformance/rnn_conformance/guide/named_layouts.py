@@ -36,6 +36,10 @@ def _by_operator(name: str, place: Place, places: Sequence[Place]) -> str:
     return f"{place.layer}.{name}" if max(places).layer else name
 
 
+def _directions(own: Arrays) -> list[Arrays]:
+    return [{name: array[d : d + 1] for name, array in own.items()} for d in range(len(own["W"]))]
+
+
 @dataclass(frozen=True)
 class Named:
     """A layout whose arrays have names.
@@ -55,6 +59,10 @@ class Named:
         (layer, Keras weights, reset_after) to the arrays of one place.
     spelled : callable
         (name, place, all places) to what an array is called in a file of all places.
+    directions : callable
+        Arrays of one place to those of each direction that is in them.
+    order, alone : sequence of str, callable
+        In which order a layer takes its arrays, where that matters, and what it calls them where there is one alone.
     """
 
     names: re.Pattern[str]
@@ -63,6 +71,9 @@ class Named:
     read: Callable[[str, Arrays, bool], list[Arrays]]
     write: Callable[[str, Arrays, bool], Arrays]
     spelled: Callable[[str, Place, Sequence[Place]], str] = _by_path
+    directions: Callable[[Arrays], list[Arrays]] = lambda own: [own]
+    order: Sequence[str] = ()
+    alone: Callable[[str], str] = str
 
 
 def _from_torch(layer: str, own: Arrays, reset_after: bool) -> list[Arrays]:
@@ -95,10 +106,6 @@ def _to_flax(layer: str, weights: Arrays, reset_after: bool) -> Arrays:
     return own
 
 
-def _directions(own: Arrays) -> list[Arrays]:
-    return [{name: array[d : d + 1] for name, array in own.items()} for d in range(len(own["W"]))]
-
-
 _OPERATOR = re.compile(r"^(?P<path>.*?)(?P<name>[WRB])$")
 
 NAMED: Mapping[str, Named] = {
@@ -108,6 +115,7 @@ NAMED: Mapping[str, Named] = {
         ("recurrent_kernel", 0, 1),
         lambda layer, own, reset_after: [{name: own[name] for name in WEIGHTS if name in own}],
         lambda layer, weights, reset_after: weights,
+        order=tuple(WEIGHTS),
     ),
     "torch": Named(
         re.compile(r"^(?P<path>.*?)(?P<name>(?:weight|bias)_[ih]h)_l(?P<layer>\d+)(?P<backward>_reverse)?$"),
@@ -116,6 +124,7 @@ NAMED: Mapping[str, Named] = {
         _from_torch,
         _to_torch,
         lambda name, place, places: f"{name}_l{place.layer}" + ("_reverse" if place.backward else ""),
+        alone=lambda name: f"{name}_l0",
     ),
     "flax": Named(
         re.compile(r"^(?P<path>.*?)(?P<name>dense_[ih][./](?:kernel|bias))(?:[./]value)?$"),
@@ -133,6 +142,7 @@ NAMED: Mapping[str, Named] = {
         ],
         lambda layer, weights, reset_after: layouts.to_onnx(layer, weights, reset_after=reset_after),
         _by_operator,
+        _directions,
     ),
     "openvino": Named(
         _OPERATOR,
@@ -143,6 +153,7 @@ NAMED: Mapping[str, Named] = {
         ],
         lambda layer, weights, reset_after: layouts.to_openvino(layer, weights, reset_after=reset_after),
         _by_operator,
+        _directions,
     ),
     "mxnet": Named(
         re.compile(r"^(?P<path>.*?)(?:l|(?P<backward>r))(?P<layer>\d+)_(?P<name>[ih]2h_(?:weight|bias))$"),

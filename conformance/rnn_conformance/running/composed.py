@@ -116,6 +116,10 @@ class Composed(PredictingInBatches):
         )
         self._remote.set_weights(converted(LAYOUTS[self._layout], network_of(self._spec), weights))
 
+    def give(self, weights: Weights) -> None:
+        """Weights in the adapter's own layout."""
+        self._remote.set_weights(weights)
+
     # -- in --------------------------------------------------------------------------------------
 
     def _flipped(self, array: np.ndarray) -> np.ndarray:

@@ -216,6 +216,10 @@ class RemoteModel(Model):
             raise AdapterFault(f"the answer has no {name} as the contract asks for it: {error!r}") from error
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.give(weights)
+
+    def give(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Weights in the adapter's own layout."""
         self.request("set_weights", weights=_messages(weights))
 
     def call(
