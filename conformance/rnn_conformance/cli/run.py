@@ -41,6 +41,9 @@ from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
 
+# What the ONNX Runtime adapter reads.
+LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
+
 
 class _Display(runner.Progress):
     """A progress bar per adapter on stderr; plain lines where stderr is no terminal."""
@@ -188,6 +191,13 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
 @click.option(
+    "--provider-library",
+    "libraries",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A library of execution providers, which ONNX Runtime then offers as devices (repeatable): --device openvino:cpu.",
+)
+@click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core)."
 )
 @click.option(
@@ -233,6 +243,7 @@ def command(
     dtypes: tuple[str, ...],
     profile: str | None,
     device: str,
+    libraries: tuple[Path, ...],
     workers: int | None,
     shard: str,
     timeout: float,
@@ -248,6 +259,8 @@ def command(
     or timeout and the run goes on.
     """
     refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
+    if libraries:  # for the adapters' processes, which inherit it
+        os.environ[LIBRARIES] = os.pathsep.join(str(path.resolve()) for path in libraries)
     claimed = None if profile is None else profiles.find(profile)
     if claimed is not None:
         if selection or shard != WHOLE:

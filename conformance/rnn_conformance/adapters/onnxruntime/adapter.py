@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,12 +30,28 @@ OPSET, IR_VERSION = 14, 8
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+# Libraries of execution providers, as `run --provider-library` names them.
+LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
+
+
+def _devices_of(libraries: Sequence[str]) -> dict[str, Any]:
+    """Devices of the providers in these libraries, by a name such as ``openvino:cpu``."""
+    for path in libraries:
+        onnxruntime.register_execution_provider_library(Path(path).name, path)
+    found: dict[str, Any] = {}
+    for device in onnxruntime.get_ep_devices() if libraries else ():
+        name = device.ep_name.replace("ExecutionProvider", "").lower()
+        kind = str(device.device.type).rpartition(".")[2].lower()
+        if device.ep_name not in PROVIDERS.values():
+            found.setdefault(f"{name}:{kind}", device)
+    return found
 
 
 class OnnxRuntimeAdapter(Adapter):
     """An inference session per set of weights, which are initializers, as in exported models."""
 
     level, layout = "lengths", "onnx"
+    libraries: Sequence[str] = ()
     capabilities = Capabilities(
         arguments={
             "activation": sorted(onnx_operators.ACTIVATIONS),
@@ -61,20 +79,25 @@ class OnnxRuntimeAdapter(Adapter):
         },
     )
 
+    def __init__(self) -> None:
+        named = os.environ.get(LIBRARIES, "").split(os.pathsep)
+        self.plugged = _devices_of([*self.libraries, *filter(None, named)])
+
     def describe(self) -> Description:
         """onnxruntime's version and providers."""
         available = onnxruntime.get_available_providers()
+        providers = {d.ep_name: dict(d.ep_metadata).get("version", "") for d in self.plugged.values()}
         return Description(
             framework="onnxruntime",
             version=onnxruntime.__version__,
-            devices=["cpu", *(["cuda:0"] if PROVIDERS["cuda"] in available else [])],
+            devices=["cpu", *(["cuda:0"] if PROVIDERS["cuda"] in available else []), *self.plugged],
             dtypes={
                 "float64": "ONNX Runtime: 'LSTM operator does not support double yet'",
                 "float32": None,
                 "float16": None,
                 "bfloat16": "ONNX Runtime has no bfloat16 kernel for LSTM and GRU",
             },
-            packages={"onnx": onnx.__version__, "numpy": np.__version__},
+            packages={"onnx": onnx.__version__, "numpy": np.__version__, **providers},
             notes=("the CPU provider computes float16 in float32, between casts", "TF32 is switched off"),
         )
 
@@ -83,7 +106,7 @@ class OnnxRuntimeAdapter(Adapter):
         # Merging by ReduceMean and its kin would be tested, not the operator: directions are side by side between layers.
         inside = spec.num_layers > 1 and spec.merge_mode != "concat"
         require(not inside, "ONNX operators keep the directions apart", "NET-3")
-        return _OnnxModel(spec)
+        return _OnnxModel(spec, self.plugged.get(spec.device))
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """Through ``onnx.helper`` and a session."""
@@ -102,11 +125,11 @@ def _attributes(spec: LayerSpec) -> dict[str, Any]:
 
 
 class _OnnxModel(LengthsModel):
-    def __init__(self, spec: LayerSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: LayerSpec, device: Any) -> None:
+        self._spec, self._device = spec, device
         self._session: Any = None
         self._kind = spec.device.partition(":")[0]
-        self.path = PROVIDERS[self._kind]
+        self.path = PROVIDERS[self._kind] if device is None else device.ep_name
         if self._kind == "cpu" and spec.dtype == "float16":
             self.path += " (float32 between casts)"
         self._reverse = bool(spec.arguments["go_backwards"])
@@ -122,9 +145,13 @@ class _OnnxModel(LengthsModel):
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         model = self._model(weights).SerializeToString()
         with framework():
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])]
-            )
+            if self._device is not None:
+                options.add_provider_for_devices([self._device], {})
+                self._session = onnxruntime.InferenceSession(model, options)
+            else:
+                self._session = onnxruntime.InferenceSession(
+                    model, options, providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])]
+                )
 
     def _model(self, weights: Mapping[str, np.ndarray]) -> Any:
         """A chain of operators; of several, the names of weights end with the number of each."""
