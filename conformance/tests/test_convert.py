@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_conformance.cli import convert as command
 from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.guide import files
 from rnn_conformance.guide.checking import check
 from rnn_conformance.guide.conversion import (
     LAYOUTS,
     Flat,
     Stack,
     convert,
-    load,
     read,
-    save,
     write,
 )
+from rnn_conformance.guide.files import load, save
 from rnn_conformance.guide.named_layouts import Arrays, Place
 from rnn_reference import shapes
 from rnn_reference.layouts import NotRepresentable
@@ -181,6 +181,27 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
         assert done.returncode == 2
         assert told_of in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (source, middle, back))
+
+
+def test_files_of_onnx(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    arrays = write(read(torch_lstm(), "torch"), "onnx")
+    made = [onnx.numpy_helper.from_array(array, name.replace(".", "_")) for name, array in arrays.items()]
+    nodes = [
+        onnx.helper.make_node("LSTM", ["X", f"{k}_W", f"{k}_R", f"{k}_B"], [f"Y{k}"], hidden_size=4)
+        for k in (0, 1)
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], made)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+    found = load(tmp_path / "model.onnx")
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+
+
+def test_files_that_take_what_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="takes torch, which is not installed here"):
+        load(tmp_path / "model.pt")
 
 
 def test_each_side_is_run_with_its_own_arrays() -> None:

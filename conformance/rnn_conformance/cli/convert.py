@@ -55,13 +55,16 @@ def command(
     check: bool,
     style: str | None,
 ) -> int:
-    """Convert weights of LSTM and GRU layers between frameworks' layouts, in .safetensors or .npz files.
+    """Convert weights of LSTM and GRU layers between frameworks' layouts.
+
+    IN is an .npz or .safetensors file, or a framework's own: .pt (a state_dict), .onnx, .keras, .h5, which take that framework's package; OUT .npz or .safetensors.
 
     Stacks and both directions are found by the arrays' names. The result is converted back and compared: what is not kept is told. What the target has
     no place for is refused, with the clause.
     """
     from rnn_conformance.guide import checking
-    from rnn_conformance.guide.conversion import Flat, convert, load, save
+    from rnn_conformance.guide.conversion import Flat, convert
+    from rnn_conformance.guide.files import load, save
 
     if from_ == "cudnn" and (layer is None or units is None):
         raise click.UsageError("cuDNN's buffer has no names: --from cudnn needs --layer and --units")
@@ -82,6 +85,9 @@ def command(
     if is_pretty(style):
         kind = stack.layer + (f" (reset_after={stack.reset_after})" if stack.layer == "GRU" else "")
         click.echo(f"{kind}, {len(stack.weights)} layers or directions, from {from_} to {to}: {target}")
+        for place, path in sorted(stack.origins.items()):
+            if path:
+                click.echo(f"  layer {place.layer}: {path}")
         for name, array in found.arrays.items():
             click.echo(f"  {name} {tuple(array.shape)} {array.dtype}")
         click.echo(
@@ -105,6 +111,7 @@ def command(
                 "layer": stack.layer,
                 "reset_after": stack.reset_after if stack.layer == "GRU" else None,
                 "places": [place.name for place in sorted(stack.weights)],
+                "origins": {place.name: path for place, path in sorted(stack.origins.items())},
                 "arrays": {name: list(array.shape) for name, array in found.arrays.items()},
                 "lossless": not found.lost,
                 "not_kept": found.lost,

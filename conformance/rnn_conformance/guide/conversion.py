@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from rnn_conformance.guide.named_layouts import NAMED, Arrays, Named, Place
 # cuDNN's has no names: one buffer, which we call so in files.
 CUDNN, PARAMS = "cudnn", "params"
 LAYOUTS = (*NAMED, CUDNN)
-FORMS = (".safetensors", ".npz")
 
 
 @dataclass
@@ -37,6 +35,8 @@ class Stack:
         Names in the file that are no weights of these layers.
     given : dict
         The others as they were read, by the names that `write` gives them.
+    origins : dict
+        Place to the path that its arrays had in the file: layers without numbers are in the order of their names.
     """
 
     layer: str
@@ -44,6 +44,7 @@ class Stack:
     weights: dict[Place, Arrays] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     given: Arrays = field(default_factory=dict)
+    origins: dict[Place, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,11 @@ def read(
     placed, ignored = _placed(arrays, source)
     layer = _layer(placed[0][1], layout)
     if source == "keras":
-        shapes = {own["bias"].ndim for _, own in placed if "bias" in own}
+        shapes = {own["bias"].ndim for _, own, _ in placed if "bias" in own}
         reset_after = shapes == {2} if shapes and layer == "GRU" else reset_after
     stack = Stack(layer, reset_after, {}, ignored)
-    for place, own in placed:
+    for place, own, path in placed:
+        stack.origins[place] = path.rstrip("./")
         try:
             for direction, weights in enumerate(layout.read(layer, own, reset_after)):
                 stack.weights[Place(place.layer, place.backward or direction == 1)] = {
@@ -141,9 +143,9 @@ def read(
                 }
         except (KeyError, ValueError, IndexError) as error:
             raise ConfigurationError(f"layer {place.layer} of the {source} weights: {error!r}") from error
-    places = [place for place, _ in placed]
+    places = [place for place, _, _ in placed]
     stack.given = {
-        layout.spelled(name, place, places): array for place, own in placed for name, array in own.items()
+        layout.spelled(name, place, places): array for place, own, _ in placed for name, array in own.items()
     }
     return stack
 
@@ -151,7 +153,7 @@ def read(
 def raw(arrays: Mapping[str, np.ndarray], source: str) -> dict[Place, Arrays]:
     """The arrays of each layer and direction as they are, by the names that one layer alone has."""
     layout, result = NAMED[source], {}
-    for place, own in _placed(arrays, source)[0]:
+    for place, own, _ in _placed(arrays, source)[0]:
         for direction, one in enumerate(layout.directions(own)):
             at = Place(place.layer, place.backward or direction == 1)
             names = layout.order or sorted(one)
@@ -199,8 +201,10 @@ def _natural(text: str) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def _placed(arrays: Mapping[str, np.ndarray], source: str) -> tuple[list[tuple[Place, Arrays]], list[str]]:
-    """Layers by their numbers, or by their paths, in natural order, and the names that are no weights of these layers.
+def _placed(
+    arrays: Mapping[str, np.ndarray], source: str
+) -> tuple[list[tuple[Place, Arrays, str]], list[str]]:
+    """Layers by their numbers, or by their paths, in natural order, with these, and the names that are no weights of these layers.
 
     A path with ``backward`` in it is the other direction of the one with ``forward``.
     """
@@ -224,10 +228,11 @@ def _placed(arrays: Mapping[str, np.ndarray], source: str) -> tuple[list[tuple[P
             raise ConfigurationError(
                 f"the file has the layers {', '.join(map(repr, paths))}: choose one with --prefix"
             )
-        return [(Place(layer, backward), own) for (_, layer, backward), own in sorted(found.items())], ignored
+        numbered = sorted(found.items())
+        return [(Place(layer, backward), own, path) for (path, layer, backward), own in numbered], ignored
     layers = sorted({path.replace("backward", "forward") for path, _, _ in found}, key=_natural)
     placed = [
-        (Place(layers.index(path.replace("backward", "forward")), "backward" in path), own)
+        (Place(layers.index(path.replace("backward", "forward")), "backward" in path), own, path)
         for (path, _, _), own in found.items()
     ]
     return placed, ignored
@@ -245,52 +250,3 @@ def write(stack: Stack, target: str) -> Arrays:
             earlier = result.get(spelled)  # the other direction, where a layout holds both in one
             result[spelled] = array if earlier is None else np.concatenate([earlier, array])
     return {name: np.ascontiguousarray(array) for name, array in result.items()}
-
-
-def load(path: Path) -> Arrays:
-    """The arrays of a ``.safetensors`` or ``.npz`` file.
-
-    Raises
-    ------
-    ConfigurationError
-        When it is none.
-    """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return dict(load_file(path))
-    except Exception as error:
-        raise ConfigurationError(f"cannot read {path}: {type(error).__name__}: {error}") from error
-    raise ConfigurationError(f"{path} is no {' or '.join(FORMS)} file: save the weights as one of them first")
-
-
-def save(path: Path, arrays: Arrays) -> None:
-    """Write the arrays, and read them back.
-
-    Raises
-    ------
-    ConfigurationError
-        For another kind of file, or when what is read back differs.
-    """
-    unfinished = path.with_name(f".part-{path.name}")
-    try:
-        if path.suffix == ".npz":
-            np.savez(unfinished, **arrays)  # type: ignore[arg-type]
-        elif path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
-
-            save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, unfinished)
-        else:
-            raise ConfigurationError(f"{path}: weights are written as {' or '.join(FORMS)}")
-        again = load(unfinished)
-        if again.keys() != arrays.keys() or any(again[n].tobytes() != a.tobytes() for n, a in arrays.items()):
-            raise ConfigurationError(f"{path}: what was written does not read back")
-        unfinished.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -16,7 +16,9 @@ def session(has_lengths=True, openvino=True, **attributes):
     """A GRU of open shapes, on the provider or on ONNX Runtime's own."""
     rng = np.random.default_rng(0)
     names = ["X", "W", "R", "", "lengths" if has_lengths else ""]
-    node = helper.make_node("GRU", names, ["Y", "Y_h"], hidden_size=units, linear_before_reset=1, **attributes)
+    node = helper.make_node(
+        "GRU", names, ["Y", "Y_h"], hidden_size=units, linear_before_reset=1, **attributes
+    )
     weights = [
         numpy_helper.from_array(rng.normal(size=(1, 3 * units, n)).astype(np.float32), name)
         for name, n in (("W", features), ("R", units))
