@@ -6,7 +6,7 @@ framework cannot hold the weights at all, `NotRepresentable` names the clause an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -180,17 +180,24 @@ def to_onnx(layer: str, weights: Weights, *, reset_after: bool = True) -> dict[s
     return result
 
 
-def network_to_onnx(network: Network, weights: Weights) -> list[dict[str, np.ndarray]]:
-    """``W``, ``R`` and ``B`` of each layer's node, directions along their first axis (MAP-ONNX-4)."""
+def _operators(
+    convert: Callable[..., dict[str, np.ndarray]], network: Network, weights: Weights
+) -> list[dict[str, np.ndarray]]:
+    """Arrays of each layer's operator, directions along their first axis."""
     config, places = network.config, iter(network.places)
     nodes = []
     for layer in network.layers:
         directions = [
-            to_onnx(config.layer, weights_at(weights, next(places)), reset_after=config.reset_after)
+            convert(config.layer, weights_at(weights, next(places)), reset_after=config.reset_after)
             for _ in layer
         ]
         nodes.append({name: np.concatenate([d[name] for d in directions]) for name in directions[0]})
     return nodes
+
+
+def network_to_onnx(network: Network, weights: Weights) -> list[dict[str, np.ndarray]]:
+    """``W``, ``R`` and ``B`` of each layer's node, directions along their first axis (MAP-ONNX-4)."""
+    return _operators(to_onnx, network, weights)
 
 
 def from_onnx(layer: str, tensors: Weights, *, reset_after: bool = True) -> dict[str, np.ndarray]:
@@ -244,15 +251,7 @@ def from_openvino(layer: str, tensors: Weights, *, reset_after: bool = True) -> 
 
 def network_to_openvino(network: Network, weights: Weights) -> list[dict[str, np.ndarray]]:
     """Those of each layer's operation, directions along their first axis (MAP-OPENVINO-1)."""
-    config, places = network.config, iter(network.places)
-    nodes = []
-    for layer in network.layers:
-        directions = [
-            to_openvino(config.layer, weights_at(weights, next(places)), reset_after=config.reset_after)
-            for _ in layer
-        ]
-        nodes.append({name: np.concatenate([d[name] for d in directions]) for name in directions[0]})
-    return nodes
+    return _operators(to_openvino, network, weights)
 
 
 def torch_to_cudnn(parameters: Weights) -> np.ndarray:

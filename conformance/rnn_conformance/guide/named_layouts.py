@@ -106,7 +106,20 @@ def _to_flax(layer: str, weights: Arrays, reset_after: bool) -> Arrays:
     return own
 
 
-_OPERATOR = re.compile(r"^(?P<path>.*?)(?P<name>[WRB])$")
+def _operator(read: Callable[..., Arrays], write: Callable[..., Arrays]) -> Named:
+    """Of an operator's ``W``, ``R`` and ``B``, with both directions in each."""
+    return Named(
+        re.compile(r"^(?P<path>.*?)(?P<name>[WRB])$"),
+        "W",
+        ("R", 2, 1),
+        lambda layer, own, reset_after: [
+            read(layer, one, reset_after=reset_after) for one in _directions(own)
+        ],
+        lambda layer, weights, reset_after: write(layer, weights, reset_after=reset_after),
+        _by_operator,
+        _directions,
+    )
+
 
 NAMED: Mapping[str, Named] = {
     "keras": Named(
@@ -133,28 +146,8 @@ NAMED: Mapping[str, Named] = {
         lambda layer, own, reset_after: [layouts.from_flax(layer, own)],
         _to_flax,
     ),
-    "onnx": Named(
-        _OPERATOR,
-        "W",
-        ("R", 2, 1),
-        lambda layer, own, reset_after: [
-            layouts.from_onnx(layer, one, reset_after=reset_after) for one in _directions(own)
-        ],
-        lambda layer, weights, reset_after: layouts.to_onnx(layer, weights, reset_after=reset_after),
-        _by_operator,
-        _directions,
-    ),
-    "openvino": Named(
-        _OPERATOR,
-        "W",
-        ("R", 2, 1),
-        lambda layer, own, reset_after: [
-            layouts.from_openvino(layer, one, reset_after=reset_after) for one in _directions(own)
-        ],
-        lambda layer, weights, reset_after: layouts.to_openvino(layer, weights, reset_after=reset_after),
-        _by_operator,
-        _directions,
-    ),
+    "onnx": _operator(layouts.from_onnx, layouts.to_onnx),
+    "openvino": _operator(layouts.from_openvino, layouts.to_openvino),
     "mxnet": Named(
         re.compile(r"^(?P<path>.*?)(?:l|(?P<backward>r))(?P<layer>\d+)_(?P<name>[ih]2h_(?:weight|bias))$"),
         "l0_i2h_weight",
