@@ -183,6 +183,63 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (source, middle, back))
 
 
+def of(layer: str, prefix: str, **more: bool) -> Arrays:
+    rng = np.random.default_rng(3)
+    wanted = shapes.weight_shapes(layer, 2, 4, **more)
+    return {f"{prefix}{n}:0": rng.normal(size=s).astype(np.float32) for n, s in wanted.items()}
+
+
+def test_keras_2_directions_have_cells_of_their_own_names() -> None:
+    ways = [f"bidirectional/{way}_lstm/lstm_cell_{k}/" for k, way in ((2, "backward"), (1, "forward"))]
+    found = convert(of("LSTM", ways[0]) | of("LSTM", ways[1]), "keras", "torch")
+    assert sorted(found.arrays)[-2:] == ["weight_ih_l0", "weight_ih_l0_reverse"]
+    with pytest.raises(ConfigurationError, match="without its forward one"):
+        read(of("LSTM", ways[0]), "keras")
+
+
+def test_layers_of_another_kind() -> None:
+    dense = {"dense/kernel:0": np.ones((4, 3), np.float32), "dense/bias:0": np.ones(3, np.float32)}
+    found = convert(dense | of("LSTM", "lstm/lstm_cell/"), "keras", "torch")
+    assert found.stack.ignored == ["dense/kernel", "dense/bias"]
+    assert [place.layer for place in found.stack.weights] == [0]
+    with pytest.raises(ConfigurationError, match="LSTM and GRU layers"):
+        read(of("LSTM", "lstm/lstm_cell/") | of("GRU", "zgru/gru_cell/"), "keras")
+    both = of("GRU", "a/gru_cell/") | of("GRU", "b/gru_cell/", reset_after=False)
+    with pytest.raises(ConfigurationError, match="with and without reset_after"):
+        read(both, "keras")
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_openvino_tells_where_the_reset_gate_is(reset_after: bool) -> None:
+    arrays = convert(of("GRU", "", reset_after=reset_after), "keras", "openvino").arrays
+    assert read(arrays, "openvino", reset_after=not reset_after).reset_after == reset_after
+    arrays["B"] = arrays["B"][:, :9]
+    with pytest.raises(ConfigurationError, match="neither three nor four"):
+        read(arrays, "openvino")
+
+
+def test_what_onnx_says_beside_its_weights(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    arrays = convert(of("GRU", ""), "keras", "onnx").arrays
+    made = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    path = tmp_path / "model.onnx"
+    for said, told in (
+        ({}, None),
+        ({"linear_before_reset": 1}, None),
+        ({"direction": "reverse"}, "direction=reverse"),
+        ({"activations": ["Sigmoid", "Relu"]}, "activations"),
+        ({"clip": 1.0}, "clip"),
+    ):
+        node = onnx.helper.make_node("GRU", ["X", "W", "R", "B"], ["Y"], hidden_size=4, **said)
+        onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], made)), path)
+        if told is None:
+            assert files.reset_after_of(path) == bool(said)
+            assert load(path).keys() == {"W", "R", "B"}
+        else:
+            with pytest.raises(ConfigurationError, match=told):
+                load(path)
+
+
 def test_files_of_onnx(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     arrays = write(read(torch_lstm(), "torch"), "onnx")

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from nights import night
 from rnn_conformance.cli.expect import command
+from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.differences import Known, declarations_in
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case
@@ -19,14 +20,14 @@ FILE = """# Written by hand.
 
 [[known]]
 id = "mended"  # a comment that stays
-select = "regime=nan"
+select = "dtype=float32 and regime=nan and tier=smoke"
 verdict = "value"
 clause = "PREC-6"
 reason = "NaN is lost"
 
 [[known]]
 id = "half-mended"
-select = "mask=right"
+select = "dtype=float32 and mask=right and tier=smoke"
 verdict = "value"
 clause = "MASK-3"
 reason = "writes zeros"
@@ -62,8 +63,7 @@ def place(tmp_path: Path, cases: list[Case]) -> Path:
             faults[case.id] = {"verdict": "stale", "known": "half-mended"}
         elif case.id in chosen(cases, "regime=nan"):
             faults[case.id] = {"verdict": "stale", "known": "mended"}
-    declared = [{"id": e.id, "select": e.select} for e in declarations_in(tmp_path / "known.toml")]
-    night(tmp_path / "results", cases, 1, version="2.13.0+cpu", faults=faults, declared=declared)
+    night(tmp_path / "results", cases, 1, version="2.13.0+cpu", faults=faults)
     return tmp_path
 
 
@@ -103,6 +103,48 @@ def test_new_narrower_and_ended(place: Path, cases: list[Case]) -> None:
     assert (fresh.verdict, fresh.link) == ("value", "")
     assert date.fromisoformat(fresh.review) > date.today()
     assert "masked steps" in fresh.reason  # what the variant does
+
+
+def test_a_second_time_there_is_nothing_to_change(place: Path) -> None:
+    assert update(place)[0] == 0
+    text = (place / "known.toml").read_text()
+    assert update(place, "--check")[0] == 0
+    assert update(place)[0] == 0
+    assert (place / "known.toml").read_text() == text
+
+
+def test_what_was_not_run_takes_nothing_away(place: Path, cases: list[Case]) -> None:
+    (place / "known.toml").write_text(
+        FILE.replace(" and tier=smoke", "")
+    )  # core cases too, of which there are no results
+    code, told = update(place)
+    assert code == 1
+    assert "left: mended" in told
+    assert "results that it names are not there" in told
+    assert 'versions = "' not in (place / "known.toml").read_text()
+
+
+def test_entries_for_one_device_say_so(tmp_path: Path, cases: list[Case]) -> None:
+    faults = {case: {"verdict": "value", "message": "off"} for case in chosen(cases, NEW)}
+    night(tmp_path / "results", cases, 1, faults=faults, device="cuda:0")
+    assert update(tmp_path, "--device", "cuda:0")[0] == 0
+    (entry,) = declarations_in(tmp_path / "known.toml")
+    assert (entry.devices, entry.adapters) == ("cuda:0", "*")
+
+
+def test_faults_of_an_adapter_are_not_declared(tmp_path: Path, cases: list[Case]) -> None:
+    faults = {case: {"verdict": "protocol", "message": "KeyError"} for case in chosen(cases, NEW)}
+    night(tmp_path / "results", cases, 1, faults=faults)
+    code, told = update(tmp_path)
+    assert code == 1
+    assert "protocol is a fault to mend" in told
+    assert not (tmp_path / "known.toml").exists()
+
+
+def test_ids_are_unique(tmp_path: Path) -> None:
+    (tmp_path / "known.toml").write_text(FILE + FILE)
+    with pytest.raises(ConfigurationError, match="more than one entry is called mended, half-mended"):
+        declarations_in(tmp_path / "known.toml")
 
 
 def test_nothing_to_say(tmp_path: Path, cases: list[Case]) -> None:

@@ -23,7 +23,7 @@ LAYOUTS = ("keras", "torch", "flax", "onnx", "openvino", "mxnet", "cudnn")
     "--reset-after/--no-reset-after",
     default=True,
     show_default=True,
-    help="Of a GRU whose weights do not tell: without bias, or from ONNX or OpenVINO.",
+    help="Of a GRU whose weights do not tell: without bias, or arrays of ONNX.",
 )
 @click.option(
     "--layer",
@@ -64,13 +64,15 @@ def command(
     """
     from rnn_conformance.guide import checking
     from rnn_conformance.guide.conversion import Flat, convert
-    from rnn_conformance.guide.files import load, save
+    from rnn_conformance.guide.files import load, reset_after_of, save
 
     if from_ == "cudnn" and (layer is None or units is None):
         raise click.UsageError("cuDNN's buffer has no names: --from cudnn needs --layer and --units")
     flat = Flat(layer, units, num_layers, bidirectional, not no_bias) if layer and units else None
 
     arrays = {name.removeprefix(prefix): a for name, a in load(source).items() if name.startswith(prefix)}
+    told = reset_after_of(source) if from_ == "onnx" else None
+    reset_after = reset_after if told is None else told
     try:
         found = convert(arrays, from_, to, reset_after=reset_after, flat=flat)
     except ValueError as reason:  # NotRepresentable

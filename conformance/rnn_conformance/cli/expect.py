@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from packaging.version import InvalidVersion, Version
 
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
@@ -52,25 +53,23 @@ def update(
     from rnn_conformance.judging import differences
     from rnn_conformance.results.reading import collect
     from rnn_conformance.running.adapter_ref import DECLARED
-    from rnn_conformance.running.registry import resolve
+    from rnn_conformance.running.registry import installed, resolve
 
     ref = resolve(name)
     cases = {case.id: case for case in open_store(data).cases()}
     found = [s for s in collect([results]) if s.run.adapter == ref.name and s.run.device == device]
     if not found:
         raise NothingSelected(f"{results} has no results of {ref.name} on {device}")
-    newest = max(found, key=lambda s: s.run.started).run
-    found = [s for s in found if s.run.version == newest.version]
+    newest = max(found, key=lambda s: (_version(s.run.version), s.run.started)).run.version
+    found = [s for s in found if s.run.version == newest]
     if file is None:
         if ref.folder is None:
             raise ConfigurationError(
                 f"{name} has no folder of its own with a {DECLARED}: say which file with --file"
             )
         file = ref.folder / DECLARED
-    declared = [
-        e for e in differences.declarations_in(file) if e.id in {i for s in found for i in s.declared}
-    ]
-    wanted = changes(found, cases, declared)
+    shared = sum(other.folder == ref.folder for other in installed().values()) > 1
+    wanted = changes(found, cases, differences.declarations_in(file), shared=shared)
     written = [change for change in wanted if change.kind != "left"]
     if written and not check:
         write(file, written)
@@ -83,10 +82,18 @@ def update(
                 if key in change.fields:
                     click.echo(f"  {key}: {change.fields[key]}")
         if not wanted:
-            click.echo(f"{file} says what the results of {ref.name} {newest.version} show")
+            click.echo(f"{file} says what the results of {ref.name} {newest} show")
         elif written:
             click.echo(f"{'would be written' if check else 'written'}: {file}")
     else:
         print_json({"schema": "expect-1", "file": str(file), "changes": [vars(change) for change in wanted]})
     left = any(change.kind == "left" for change in wanted)
     return Exit.UNEXPECTED if left or (check and wanted) else Exit.EXPECTED
+
+
+def _version(text: str) -> Version:
+    """For the newest; versions that are none come before all others."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0.dev0")

@@ -130,9 +130,16 @@ def read(
     layout = NAMED[source]
     placed, ignored = _placed(arrays, source)
     layer = _layer(placed[0][1], layout)
-    if source == "keras":
-        shapes = {own["bias"].ndim for _, own, _ in placed if "bias" in own}
-        reset_after = shapes == {2} if shapes and layer == "GRU" else reset_after
+    others = [place.name for place, own, _ in placed if _layer(own, layout) != layer]
+    if others:
+        raise ConfigurationError(
+            f"the file has LSTM and GRU layers ({', '.join(others)} are others than the first): choose with --prefix"
+        )
+    if layer == "GRU":
+        kinds = {_kind(own, source) for _, own, _ in placed} - {None}
+        if len(kinds) > 1:
+            raise ConfigurationError("the file has GRUs with and without reset_after: choose with --prefix")
+        reset_after = bool(next(iter(kinds), reset_after))
     stack = Stack(layer, reset_after, {}, ignored)
     for place, own, path in placed:
         stack.origins[place] = path.rstrip("./")
@@ -148,6 +155,20 @@ def read(
         layout.spelled(name, place, places): array for place, own, _ in placed for name, array in own.items()
     }
     return stack
+
+
+def _kind(own: Arrays, source: str) -> bool | None:
+    """Whether a GRU's biases tell that the reset gate comes after the product, or before; None where they do not."""
+    if source == "keras" and "bias" in own:
+        return own["bias"].ndim == 2
+    if source == "openvino" and "B" in own:
+        blocks = own["B"].shape[-1] / own["R"].shape[-1]
+        if blocks not in (3, 4):
+            raise ConfigurationError(
+                f"B has shape {own['B'].shape}: neither three nor four biases of {own['R'].shape[-1]} units"
+            )
+        return blocks == 4
+    return None
 
 
 def raw(arrays: Mapping[str, np.ndarray], source: str) -> dict[Place, Arrays]:
@@ -218,6 +239,10 @@ def _placed(
         groups = match.groupdict()
         key = groups["path"], int(groups.get("layer") or 0), bool(groups.get("backward"))
         found.setdefault(key, {})[groups["name"].replace("/", ".")] = np.asarray(array)
+    for path, number, backward in [key for key, own in found.items() if layout.recurrent[0] not in own]:
+        ignored += [
+            f"{path}{name}" for name in found.pop((path, number, backward))
+        ]  # of another kind of layer
     if not found:
         raise ConfigurationError(
             f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {layout.example}"
@@ -230,12 +255,25 @@ def _placed(
             )
         numbered = sorted(found.items())
         return [(Place(layer, backward), own, path) for (path, layer, backward), own in numbered], ignored
-    layers = sorted({path.replace("backward", "forward") for path, _, _ in found}, key=_natural)
-    placed = [
-        (Place(layers.index(path.replace("backward", "forward")), "backward" in path), own, path)
-        for (path, _, _), own in found.items()
-    ]
+    layers = sorted({_layer_of(path) for path, _, _ in found}, key=_natural)
+    placed = sorted(
+        (
+            (Place(layers.index(_layer_of(path)), "backward" in path), own, path)
+            for (path, _, _), own in found.items()
+        ),
+        key=lambda one: one[0],
+    )
+    for place, _, path in placed:
+        if place.backward and not any(other == place._replace(backward=False) for other, _, _ in placed):
+            raise ConfigurationError(f"{path} is a backward layer without its forward one")
     return placed, ignored
+
+
+def _layer_of(path: str) -> str:
+    """A path up to its direction, where it has one: both directions are one layer, whatever their cells are called."""
+    parts = re.split(r"(?<=[./])", path)
+    at = next((k for k, part in enumerate(parts) if "backward" in part or "forward" in part), None)
+    return path if at is None else "".join(parts[: at + 1]).replace("backward", "forward")
 
 
 def write(stack: Stack, target: str) -> Arrays:

@@ -37,11 +37,25 @@ def _torch(path: Path) -> Arrays:
     found = next(
         (found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found
     )
-    return {name: value.numpy() for name, value in found.items() if isinstance(value, torch.Tensor)}
+    arrays = {}
+    for name, value in found.items():
+        if isinstance(value, torch.Tensor):
+            tensor = value.detach().contiguous()
+            if tensor.dtype == torch.bfloat16:
+                import ml_dtypes
+
+                arrays[name] = tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+            else:
+                arrays[name] = tensor.numpy()
+    return arrays
 
 
-def _onnx(path: Path) -> Arrays:
-    """The weights of every LSTM and GRU node, numbered in the order of the graph where there are several."""
+# What an ONNX operator may say, and these layouts have no place for.
+_ONNX_ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
+
+
+def _onnx_nodes(path: Path) -> tuple[list[Any], Arrays]:
+    """The LSTM and GRU nodes of a model, in the order of the graph, and its constants."""
     import onnx
     from onnx import numpy_helper
 
@@ -52,14 +66,55 @@ def _onnx(path: Path) -> Arrays:
         for node in graph.node
         if node.op_type == "Constant" and node.attribute[0].HasField("t")
     }
-    nodes = [node for node in graph.node if node.op_type in ("LSTM", "GRU")]
+    return [node for node in graph.node if node.op_type in ("LSTM", "GRU")], arrays
+
+
+def _onnx(path: Path) -> Arrays:
+    """The weights of every LSTM and GRU node, numbered in the order of the graph where there are several."""
+    from onnx import helper
+
+    nodes, arrays = _onnx_nodes(path)
     result: Arrays = {}
     for number, node in enumerate(nodes):
-        own = zip("WRB", list(node.input)[1:4], strict=False)
-        result |= {
-            f"{number}.{name}" if len(nodes) > 1 else name: arrays[at] for name, at in own if at in arrays
-        }
+        said = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        names = [n.decode().lower() for n in said.get("activations", [])]
+        usual = _ONNX_ACTIVATIONS[node.op_type]
+        odd = [name for name in ("clip", "input_forget") if said.get(name)]
+        odd += ["direction=reverse"] if said.get("direction") == b"reverse" else []
+        odd += ["activations"] if names and names != usual * (len(names) // len(usual)) else []
+        odd += ["P"] if len(node.input) > 7 and node.input[7] else []
+        own = {name: at for name, at in zip("WRB", list(node.input)[1:4], strict=False) if at}
+        odd += [f"a {name} that is computed" for name, at in own.items() if at not in arrays]
+        if odd:
+            raise ConfigurationError(
+                f"{path}: {node.op_type} {node.name or number} has {', '.join(odd)}, which no layout of weights holds"
+            )
+        result |= {f"{number}.{name}" if len(nodes) > 1 else name: arrays[at] for name, at in own.items()}
     return result
+
+
+def reset_after_of(path: Path) -> bool | None:
+    """Of the GRUs in an ONNX model; None where the file does not tell, or has none.
+
+    Raises
+    ------
+    ConfigurationError
+        When some have it and some have not.
+    """
+    if path.suffix != ".onnx":
+        return None
+    from onnx import helper
+
+    found = set()
+    for node in _onnx_nodes(path)[0]:
+        if node.op_type == "GRU":
+            said = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            found.add(bool(said.get("linear_before_reset", 0)))
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{path} has GRUs with and without linear_before_reset: convert them one by one"
+        )
+    return next(iter(found), None)
 
 
 def _h5(source: Any) -> Arrays:
@@ -116,6 +171,8 @@ def load(path: Path) -> Arrays:
         raise ConfigurationError(f"{path}: reading {path.suffix} takes {needs}, which is not installed here")
     try:
         return read(path)
+    except ConfigurationError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"cannot read {path}: {type(error).__name__}: {error}") from error
 

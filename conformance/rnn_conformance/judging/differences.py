@@ -7,6 +7,7 @@ discrepancy that an entry foretells is ``known``; a case that an entry foretells
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,7 +22,7 @@ from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
-from rnn_conformance.running.adapter_ref import DECLARED, REPROS
+from rnn_conformance.running.adapter_ref import DECLARED, REPROS, SCRIPTS
 from rnn_conformance.selection import compile_selection
 
 
@@ -90,6 +91,8 @@ def declarations_in(path: Path) -> list[Known]:
         for entry in found:
             if entry.review:
                 date.fromisoformat(entry.review)
+        if twice := [name for name, n in Counter(entry.id for entry in found).items() if n > 1]:
+            raise ValueError(f"more than one entry is called {', '.join(twice)}")
         return found
     except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
@@ -97,10 +100,14 @@ def declarations_in(path: Path) -> list[Known]:
         ) from error
 
 
+def holding(entries: Sequence[Known], adapter: str, what: Description, device: str) -> list[Known]:
+    """Those that hold for the adapter of this name, for what ran, and there."""
+    return [e for e in entries if fnmatchcase(adapter, e.adapters) and e.concerns(what, device)]
+
+
 def load(folder: Path | None, adapter: str, what: Description, device: str) -> list[Known]:
     """The declarations in an adapter's folder that hold for the one of this name, for what ran, and there."""
-    found = declarations(folder)
-    return [e for e in found if fnmatchcase(adapter, e.adapters) and e.concerns(what, device)]
+    return holding(declarations(folder), adapter, what, device)
 
 
 def expected(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> Known | None:
@@ -133,5 +140,5 @@ def kept_script(folder: Path | None, known: str | None) -> Path | None:
     """The stand-alone script that is kept with a declared difference, in Python or another language."""
     if folder is None:
         return None
-    kept = {path.stem: path for path in (folder / REPROS).glob("*.*")}  # names come from results, too
+    kept = {path.stem: path for kind in SCRIPTS[::-1] for path in (folder / REPROS).glob(f"*{kind}")}
     return kept.get(known or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,6 +10,8 @@ from pathlib import Path
 
 # In an adapter's folder: the differences that it declares, and scripts that show them.
 DECLARED, REPROS = "known.toml", "repros"
+# What the names of scripts end with.
+SCRIPTS = (".py", ".mjs", ".js", ".sh")
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,9 @@ class AdapterRef:
         """The folder of its module: there are its declared differences (``known.toml``), the scripts kept with them (``repros/``) and the template
         for others (``script.py.j2``). For a program that of the first file of its command beside which differences are declared; None where there is none."""
         if self.target.startswith("cmd:"):
-            files = [Path(word) for word in shlex.split(self.target.removeprefix("cmd:"))]
-            return next(
-                (f.resolve().parent for f in files if f.is_file() and (f.parent / DECLARED).is_file()), None
-            )
+            words = shlex.split(self.target.removeprefix("cmd:"))
+            folders = (Path(word).resolve().parent for word in words if os.path.isfile(word))
+            return next((folder for folder in folders if (folder / DECLARED).is_file()), None)
         where, _, attribute = self.target.rpartition(":")
         if not attribute:
             return None

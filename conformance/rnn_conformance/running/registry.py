@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib.metadata import entry_points
 
 from rnn_conformance.errors import ConfigurationError
@@ -37,6 +38,10 @@ def resolve(name: str) -> AdapterRef:
     if name.startswith("cmd:"):
         if not name.removeprefix("cmd:").strip():
             raise ConfigurationError("cmd: needs a program: cmd:PROGRAM ARGS")
+        try:
+            shlex.split(name.removeprefix("cmd:"))
+        except ValueError as error:
+            raise ConfigurationError(f"{name!r} is no command: {error}") from error
         return AdapterRef(name, name)
     module, colon, attribute = name.rpartition(":")
     if colon and module and attribute:
