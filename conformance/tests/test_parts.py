@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from packaging.specifiers import SpecifierSet
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
+from rnn_conformance.explaining.reproductions import shows
 from rnn_conformance.judging import differences
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
@@ -197,3 +198,42 @@ def test_registry() -> None:
     for bad in ("pytorch", "cmd:", ":x", "x:"):
         with pytest.raises(ConfigurationError):
             resolve(bad)
+
+
+# -- programs ------------------------------------------------------------------------------------
+
+
+def test_a_program_has_a_name_and_a_folder(tmp_path: Path) -> None:
+    script = tmp_path / "my program.mjs"
+    script.touch()
+    ref = resolve(f"mine=cmd:node '{script}' --fast")
+    assert (ref.name, ref.target) == ("mine", f"cmd:node '{script}' --fast")
+    assert ref.folder is None  # nothing is declared there
+    (tmp_path / "known.toml").touch()
+    assert ref.folder == tmp_path
+    assert resolve(f"cmd:python -c '{'x' * 5000}'").folder is None
+    for wrong, told in (
+        ("cmd:python it's", "No closing quotation"),
+        ("numpy=cmd:./mine", "is declared here already"),
+        ("mine=cmd:", "needs a program"),
+        ("mine=nothing", "unknown adapter"),
+    ):
+        with pytest.raises(ConfigurationError, match=told):
+            resolve(wrong)
+
+
+def test_scripts_in_any_language(tmp_path: Path) -> None:
+    folder = tmp_path / "repros"
+    folder.mkdir()
+    (folder / "late.md").write_text("no script")
+    (folder / "late.sh").write_text("ls adapter.sh && exit 1")
+    (folder / "broken.py").write_text("import nothing_of_this_name")
+    (tmp_path / "adapter.sh").touch()
+    kept = differences.kept_script(tmp_path, "late")
+    assert kept == folder / "late.sh"
+    assert shows(kept, tmp_path)[0]
+    assert shows(folder / "broken.py") == (
+        False,
+        shows(folder / "broken.py")[1],
+    )  # it never came to its point
+    assert differences.kept_script(tmp_path, "absent") is None

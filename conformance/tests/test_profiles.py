@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from nights import night
 from rnn_conformance import profiles
 from rnn_conformance.cli.report import command
+from rnn_conformance.cli.run import command as run
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.reporting import exports
 from rnn_conformance.reporting.changes import History
@@ -67,3 +68,14 @@ def test_what_breaks_it(fault: Any, told: str, cases: list[Case], tmp_path: Path
     given = [str(tmp_path), "--export", "badge", "--profile", "training-f32", "--out", str(target)]
     assert CliRunner().invoke(command, given).exit_code == 0
     assert json.loads(target.read_text()) == badge
+
+
+@pytest.mark.parametrize(
+    "more", [["--dtype", "float16"], ["--tier", "smoke"], ["--select", "gru"], ["--shard", "1/2"]]
+)
+def test_a_profile_says_itself_what_it_has(more: list[str], tmp_path: Path) -> None:
+    given = ["--adapter", "numpy", "--profile", "training-f32", "--out", str(tmp_path / "r"), *more]
+    done = CliRunner().invoke(run, given)
+    assert done.exit_code == 2
+    assert "says itself which cases it has" in done.output
+    assert not (tmp_path / "r").exists()

@@ -150,10 +150,15 @@ async function fit(request) {
   if (request.mask) throw new Unsupported('model.fit of TensorFlow.js takes no mask', 'FIT-2');
   const inputs = decoded(request.inputs), targets = decoded(request.targets), whole = model(inputs);
   let updates = 0;
-  whole.compile({optimizer: tf.train.sgd(request.learning_rate), loss: 'meanSquaredError'});
-  await whole.fit(inputs, targets, {
-    batchSize: request.batch_size, epochs: 1, shuffle: false, verbose: 0, yieldEvery: 'never', callbacks: {onBatchEnd: () => { updates += 1; }},
-  });
+  const callbacks = {onBatchEnd: () => { updates += 1; }};
+  framework(() => whole.compile({optimizer: tf.train.sgd(request.learning_rate), loss: 'meanSquaredError'}));
+  const options = {batchSize: request.batch_size, epochs: 1, shuffle: false, verbose: 0, yieldEvery: 'never', callbacks};
+  try {
+    await whole.fit(inputs, targets, options);
+  } catch (error) {
+    error.isRefusal = true;
+    throw error;
+  }
   return {weights: named(layer.getWeights()), updates};
 }
 

@@ -16,6 +16,7 @@ from rnn_conformance.cli.common import (
     open_store,
     print_json,
     print_table,
+    provider_library_option,
     selected_cases,
 )
 from rnn_conformance.contract.adapter import DTYPES
@@ -101,6 +102,7 @@ NEXT = 8
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="S"
 )
+@provider_library_option
 @data_option
 @format_option
 def check(name: str, dtype: str, device: str, timeout: float, data: Path | None, style: str | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from rnn_fixtures.store import Store, select_tier
 
 from rnn_conformance.errors import ConfigurationError, NothingSelected
 from rnn_conformance.selection import compile_selection
+
+# What the ONNX Runtime adapter reads.
+PROVIDER_LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +62,23 @@ def select_option(function: F) -> F:
         metavar="EXPR",
         default="",
         help="Words and key=value terms with and, or, not: 'lstm and mask=right and not unroll'.",
+    )(function)
+
+
+def provider_library_option(function: F) -> F:
+    """``--provider-library``: for the adapters' processes, which inherit the environment."""
+
+    def tell(context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
+        if paths:
+            os.environ[PROVIDER_LIBRARIES] = os.pathsep.join(str(path.resolve()) for path in paths)
+
+    return click.option(
+        "--provider-library",
+        multiple=True,
+        expose_value=False,
+        callback=tell,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="A library of execution providers, which ONNX Runtime then offers as devices (repeatable): --device openvino:cpu.",
     )(function)
 
 

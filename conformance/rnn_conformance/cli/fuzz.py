@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rnn_fixtures.case import DTYPES
 
-from rnn_conformance.cli.common import format_option, is_pretty, print_json
+from rnn_conformance.cli.common import format_option, is_pretty, print_json, provider_library_option
 from rnn_conformance.cli.show import whole
 from rnn_conformance.errors import ConfigurationError, Exit
 from rnn_conformance.running.registry import resolve
@@ -43,6 +43,7 @@ CHUNK = 20.0
     show_default=True,
     help="Folder for what is found: each discrepancy as a case (JSON) and a script.",
 )
+@provider_library_option
 @format_option
 def command(
     name: str, seconds: float, dtype: str, device: str, most: int, seed: int, out: Path, style: str | None

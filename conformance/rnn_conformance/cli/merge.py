@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rnn_conformance.cli.common import format_option, is_pretty, print_json
 from rnn_conformance.results.database import Results
 from rnn_conformance.results.importing import read_export
 from rnn_conformance.results.reading import directories
+from rnn_conformance.running.adapter_ref import REPROS
 
 
 @click.command("merge")
@@ -38,6 +40,9 @@ def command(sources: tuple[Path, ...], out: Path, style: str | None) -> None:
         taken += [target.take_over(run, records) for run, records in exported]
         runs, records = (sum(pair[k] for pair in taken) for k in (0, 1))
         held = len(target.runs())
+    for folder in folders:  # scripts that `repro --results` wrote
+        if (folder / REPROS).is_dir():
+            shutil.copytree(folder / REPROS, out / REPROS, dirs_exist_ok=True)
     if is_pretty(style):
         click.echo(f"{runs} runs and {records} results added; {out} holds {held} runs")
     else:

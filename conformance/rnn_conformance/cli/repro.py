@@ -11,7 +11,14 @@ from rnn_fixtures.case import DTYPES
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
 
-from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
+from rnn_conformance.cli.common import (
+    data_option,
+    format_option,
+    is_pretty,
+    open_store,
+    print_json,
+    provider_library_option,
+)
 from rnn_conformance.cli.show import find
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
 from rnn_conformance.running.registry import installed, resolve
@@ -47,6 +54,7 @@ from rnn_conformance.running.registry import installed, resolve
 @click.option(
     "--check", is_flag=True, help="With --results: run every script; exit status 1 when one does not fail."
 )
+@provider_library_option
 @data_option
 @format_option
 def command(
@@ -149,9 +157,12 @@ def _all(
                 }
             )
     if check:
-        paths = {Path(e["script"]): e for e in entries if e["script"]}
-        for path, shown, output in reproductions.check(list(paths), os.cpu_count() or 1):
-            paths[path] |= {"shown": shown, "output": output}
+        for adapter in dict.fromkeys(e["adapter"] for e in entries):
+            paths = {Path(e["script"]): e for e in entries if e["script"] and e["adapter"] == adapter}
+            # Programs' scripts find their libraries from the program's folder.
+            folder = (given or resolve(adapter)).folder if any(p.suffix != ".py" for p in paths) else None
+            for path, shown, output in reproductions.check(list(paths), os.cpu_count() or 1, folder):
+                paths[path] |= {"shown": shown, "output": output}
     silent = [e for e in entries if not e["script"] or (check and not e["shown"])]
     if is_pretty(style):
         for e in entries:

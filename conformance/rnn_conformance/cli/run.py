@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rnn_fixtures.case import DTYPES, Case
 from rnn_fixtures.locations import DATA
 
@@ -21,13 +22,14 @@ from rnn_conformance.cli.common import (
     open_store,
     print_json,
     print_table,
+    provider_library_option,
     select_option,
     selected_cases,
     tier_option,
 )
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.contract.capabilities import Capabilities
-from rnn_conformance.errors import AdapterNotInstalled, Exit, NothingSelected
+from rnn_conformance.errors import AdapterNotInstalled, ConfigurationError, Exit, NothingSelected
 from rnn_conformance.explaining.diagnosis import explanations
 from rnn_conformance.explaining.explain import explain
 from rnn_conformance.explaining.provocation import causes
@@ -35,14 +37,10 @@ from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.shown import unshown
 from rnn_conformance.results.database import Results, Run
-from rnn_conformance.results.reading import WHOLE
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
-
-# What the ONNX Runtime adapter reads.
-LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
 
 
 class _Display(runner.Progress):
@@ -190,13 +188,7 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
     help="Run the cases of a profile (spec/profiles.toml) in its dtype, and tell whether it holds; exit status 1 where it does not.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
-@click.option(
-    "--provider-library",
-    "libraries",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A library of execution providers, which ONNX Runtime then offers as devices (repeatable): --device openvino:cpu.",
-)
+@provider_library_option
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core)."
 )
@@ -243,7 +235,6 @@ def command(
     dtypes: tuple[str, ...],
     profile: str | None,
     device: str,
-    libraries: tuple[Path, ...],
     workers: int | None,
     shard: str,
     timeout: float,
@@ -259,13 +250,15 @@ def command(
     or timeout and the run goes on.
     """
     refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
-    if libraries:  # for the adapters' processes, which inherit it
-        os.environ[LIBRARIES] = os.pathsep.join(str(path.resolve()) for path in libraries)
+    if len({ref.name for ref in refs}) < len(refs):
+        raise ConfigurationError("two adapters have one name: their results could not be told apart")
     claimed = None if profile is None else profiles.find(profile)
     if claimed is not None:
-        if selection or shard != WHOLE:
+        given = click.get_current_context().get_parameter_source
+        own = ("selection", "shard", "dtypes", "tier")
+        if any(given(name) is ParameterSource.COMMANDLINE for name in own):
             raise click.UsageError(
-                "a profile is a selection of its own: --profile goes with neither --select nor --shard"
+                "a profile says itself which cases it has, and in which dtype: --profile goes without --tier, --select, --dtype and --shard"
             )
         tier, selection, dtypes = "core", claimed.select, (claimed.dtype,)
     store = open_store(data)

@@ -22,6 +22,7 @@ from rnn_fixtures.store import Arrays, Store
 from rnn_reference.shapes import state_names
 
 from rnn_conformance.contract.adapter import Script
+from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.explaining.diagnosis import Diagnosis
 from rnn_conformance.explaining.explain import explained
 from rnn_conformance.explaining.shrink import BUDGET, needed, shrink
@@ -81,6 +82,9 @@ def reproduce(
     stored : Record, optional
         Of the case, explained, where it has been run before.
     """
+    offered = adapter(ref).describe().devices
+    if device not in offered:
+        raise ConfigurationError(f"{ref.name} has no device {device!r} here, only {', '.join(offered)}")
     store = Store(data, check=False)
     record = _record(ref, case, store, dtype, device) if stored is None else stored
     if record.verdict not in FAULTY:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rnn_fixtures.case import Case
@@ -95,25 +96,44 @@ def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:
     return result
 
 
-def shows(path: Path) -> tuple[bool, str]:
-    """Whether a script ends with another status than 0, and the end of what it printed."""
+# What is printed by a script that did not come to its point.
+NOT_BEGUN = ("ModuleNotFoundError", "Cannot find module", "ERR_MODULE_NOT_FOUND")
+
+
+def shows(path: Path, folder: Path | None = None) -> tuple[bool, str]:
+    """Whether a script ends with another status than 0, and the end of what it printed; one that cannot begin shows nothing.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        In which it runs: scripts of programs find their libraries from the program's folder.
+    """
     environment = dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [*INTERPRETERS[path.suffix], str(path)],
+            [*INTERPRETERS[path.suffix], str(path.resolve())],
             capture_output=True,
             text=True,
             timeout=SCRIPT_SECONDS,
             env=environment,
+            cwd=folder,
             check=False,
         )
+    except FileNotFoundError as error:
+        return False, f"cannot be run: {error}"
     except subprocess.TimeoutExpired:
         return True, f"no end within {SCRIPT_SECONDS:g} s"
-    return done.returncode != 0, (done.stdout + done.stderr)[-600:]
+    printed = done.stdout + done.stderr
+    begun = not any(text in printed for text in NOT_BEGUN)
+    return done.returncode != 0 and begun, printed[-600:]
 
 
-def check(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, bool, str]]:
+def check(
+    paths: Sequence[Path], workers: int, folder: Path | None = None
+) -> Iterator[tuple[Path, bool, str]]:
     """Run scripts, some at a time; whether each still shows its discrepancy."""
     with ThreadPoolExecutor(max_workers=workers) as executor:
-        for path, (shown, output) in zip(paths, executor.map(shows, paths), strict=True):
+        for path, (shown, output) in zip(
+            paths, executor.map(partial(shows, folder=folder), paths), strict=True
+        ):
             yield path, shown, output

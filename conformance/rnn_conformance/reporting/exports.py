@@ -171,7 +171,8 @@ def _finding(seen: Sequence[Finding], *, known: bool) -> Iterator[str]:
     if first.link:
         yield f"Upstream: <{first.link}>\n\n"
     if first.script:
-        yield f"```python\n{_clean(first.script).replace('```', '')}```\n"
+        language = "javascript" if first.script.startswith("//") else "python"
+        yield f"```{language}\n{_clean(first.script).replace('```', '')}```\n"
 
 
 def _code(text: str) -> str:

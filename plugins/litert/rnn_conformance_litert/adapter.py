@@ -96,13 +96,15 @@ class _Model(Model):
     ) -> list[np.ndarray]:
         given = [inputs, *([] if mask is None else [mask]), *(initial_state or ())]
         key = (mask is not None, initial_state is not None, *(array.shape for array in given))
-        with framework():
-            if key not in self._interpreters:
+        if key not in self._interpreters:
+            with framework():
                 self._interpreters[key] = self._converted(given, *key[:2])
-            interpreter = self._interpreters[key]
-            places = {d["name"]: d["index"] for d in interpreter.get_input_details()}
-            for number, array in enumerate(given):
-                interpreter.set_tensor(places[f"a{number}"], np.ascontiguousarray(array))
+        interpreter = self._interpreters[key]
+        places = {d["name"]: d["index"] for d in interpreter.get_input_details()}
+        inputs_of = [places[f"a{number}"] for number in range(len(given))]
+        with framework():
+            for place, array in zip(inputs_of, given, strict=True):
+                interpreter.set_tensor(place, np.ascontiguousarray(array))
             interpreter.invoke()
             # Identity, Identity_1, Identity_2: in the order in which the function returns them.
             found = sorted(interpreter.get_output_details(), key=lambda detail: str(detail["name"]))

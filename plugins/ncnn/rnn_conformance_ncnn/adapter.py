@@ -162,6 +162,7 @@ class _Model(LengthsModel):
         require(states is None or len(states) == wanted, "ncnn's layers take each state by name", "STATE-2")
         batch, steps = inputs.shape[:2]
         rows = {batch, *([] if lengths is None else [len(lengths)]), *(len(state) for state in states or ())}
+        require(batch > 0, "a net of ncnn runs one row: there is no empty batch", "SHAPE-8")
         require(len(rows) == 1, "a net of ncnn runs one row: it never sees another batch", "SHAPE-5")
         require(
             lengths is None or bool(np.all(lengths != 0)), "a net of ncnn runs no row of length 0", "MASK-6"
@@ -178,7 +179,7 @@ class _Model(LengthsModel):
             outputs[row, :length], found = self._row(inputs[row, :length], [state[row] for state in given])
             finals.append(found)
         sides = np.split(outputs, D, axis=-1)
-        ends = [np.stack(kind) for kind in zip(*finals, strict=True)] if finals else given
+        ends = [np.stack(kind) for kind in zip(*finals, strict=True)]
         return [side[:, ::-1] for side in sides] if self._reverse else sides, ends
 
     def _row(self, row: np.ndarray, states: Sequence[np.ndarray]) -> tuple[np.ndarray, Sequence[np.ndarray]]:
