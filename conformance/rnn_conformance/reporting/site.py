@@ -279,7 +279,7 @@ class _Site:
         return sorted(path.stem for path in SPEC.glob("*.md"))
 
     def _spec_pages(self) -> Iterator[tuple[str, str]]:
-        names = [n for n in ("guide", *matrix.TOPICS, "protocol") if n in self._spec]
+        names = [n for n in ("guide", *matrix.TOPICS, "protocol", "hardware") if n in self._spec]
         pages = [("index", "Overview")] + [(n, matrix.TOPICS.get(n, n.capitalize())) for n in names]
         for name in ("README", *names):
             text = (SPEC / f"{name}.md").read_text("utf-8")
