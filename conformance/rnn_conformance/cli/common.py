@@ -16,9 +16,6 @@ from rnn_fixtures.store import Store, select_tier
 from rnn_conformance.errors import ConfigurationError, NothingSelected
 from rnn_conformance.selection import compile_selection
 
-# What the ONNX Runtime adapter reads.
-PROVIDER_LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -70,6 +67,8 @@ def provider_library_option(function: F) -> F:
 
     def tell(context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
         if paths:
+            from rnn_conformance.contract.adapter import PROVIDER_LIBRARIES
+
             os.environ[PROVIDER_LIBRARIES] = os.pathsep.join(str(path.resolve()) for path in paths)
 
     return click.option(

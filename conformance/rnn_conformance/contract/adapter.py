@@ -43,6 +43,9 @@ class Unsupported(Exception):
         self.clause = clause
 
 
+# Libraries of execution providers, as `--provider-library` names them to the adapters' processes.
+PROVIDER_LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
+
 E = TypeVar("E", bound=Exception)
 
 # What `framework` puts on an error that was raised in it.

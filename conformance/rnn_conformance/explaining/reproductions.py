@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from rnn_conformance.explaining.provocation import cause_of
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.reading import Subject
 from rnn_conformance.results.record import Record
+from rnn_conformance.running.adapter_ref import INTERPRETERS
 
 SCRIPT_SECONDS = 180.0
-# What runs a script, by what its name ends with.
-INTERPRETERS = {".py": [sys.executable], ".mjs": ["node"], ".js": ["node"], ".sh": ["sh"]}
 # In the names of those for discrepancies that nobody declared.
 NEW = "new"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from rnn_fixtures.scenario import NoOracle, Numbers, Scenario
 
 from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model
 from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
-from rnn_conformance.guide.conversion import CUDNN, Stack, raw
+from rnn_conformance.guide.conversion import Stack, raw
 from rnn_conformance.guide.named_layouts import Arrays, Place
 from rnn_conformance.judging.bench import Bench
 from rnn_conformance.running.registry import installed
@@ -78,13 +78,11 @@ def check(arrays: Mapping[str, np.ndarray], layout: str, stack: Stack) -> list[C
     stack : Stack
         The Keras weights that they stand for.
     """
-    if layout == CUDNN or layout not in ADAPTERS:
-        why = f"no adapter takes the arrays of {layout}"
-        return [Checked(layout, place, "", "not checked", None, why) for place in sorted(stack.weights)]
+    places = sorted(stack.weights)
+    reasons: list[str] = []
     here = installed()
-    names = [name for name in ADAPTERS[layout] if name in here]
-    reasons: list[str] = [] if names else [f"no adapter {ADAPTERS[layout][0]} is declared here"]
-    given = raw(arrays, layout)
+    names = [name for name in ADAPTERS.get(layout, ()) if name in here]
+    given = raw(arrays, layout) if names else {}
     for name in names:
         with Session(here[name]) as session:
             try:
@@ -92,12 +90,9 @@ def check(arrays: Mapping[str, np.ndarray], layout: str, stack: Stack) -> list[C
             except AdapterUnavailable as error:
                 reasons.append(str(error))
                 continue
-            return [
-                _one(adapter, name, layout, place, given[place], stack) for place in sorted(stack.weights)
-            ]
-    return [
-        Checked(layout, place, "", "not checked", None, "; ".join(reasons)) for place in sorted(stack.weights)
-    ]
+            return [_one(adapter, name, layout, place, given[place], stack) for place in places]
+    why = "; ".join(reasons) or f"no adapter that is declared here takes the arrays of {layout}"
+    return [Checked(layout, place, "", "not checked", None, why) for place in places]
 
 
 def _one(adapter: RemoteAdapter, name: str, layout: str, place: Place, own: Arrays, stack: Stack) -> Checked:
@@ -124,5 +119,5 @@ def _one(adapter: RemoteAdapter, name: str, layout: str, place: Place, own: Arra
         return Checked(
             layout, place, name, "not checked", None, why or f"{dtype} is too short for these weights"
         )
-    record = run_case(Bench(_Given(adapter, own), memory, dtype, "cpu"), replace(case, tier="core"))
+    record = run_case(Bench(_Given(adapter, own), memory, dtype, "cpu"), case)
     return Checked(layout, place, name, record.verdict, record.z, record.message)

@@ -99,7 +99,7 @@ def convert(
     ----------
     source, target : one of `LAYOUTS`
     reset_after : bool
-        Of a GRU whose arrays do not tell: without bias, from ONNX or OpenVINO.
+        Of a GRU whose arrays do not tell: without bias, or from ONNX.
     flat : Flat, optional
         What cuDNN's buffer is of.
 
@@ -240,9 +240,8 @@ def _placed(
         key = groups["path"], int(groups.get("layer") or 0), bool(groups.get("backward"))
         found.setdefault(key, {})[groups["name"].replace("/", ".")] = np.asarray(array)
     for path, number, backward in [key for key, own in found.items() if layout.recurrent[0] not in own]:
-        ignored += [
-            f"{path}{name}" for name in found.pop((path, number, backward))
-        ]  # of another kind of layer
+        own = found.pop((path, number, backward))  # of another kind of layer
+        ignored += [f"{path}{name}" for name in own]
     if not found:
         raise ConfigurationError(
             f"no weights of a {source} layer among {', '.join(list(arrays)[:8]) or 'no arrays'}; expected names such as {layout.example}"

@@ -54,10 +54,10 @@ def _torch(path: Path) -> Arrays:
 _ONNX_ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
 
 
-def _onnx_nodes(path: Path) -> tuple[list[Any], Arrays]:
-    """The LSTM and GRU nodes of a model, in the order of the graph, and its constants."""
+def _onnx_nodes(path: Path) -> tuple[list[tuple[Any, dict[str, Any]]], Arrays]:
+    """The LSTM and GRU nodes of a model, in the order of the graph, each with its attributes, and the model's constants."""
     import onnx
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
     graph = onnx.load(path).graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -66,17 +66,15 @@ def _onnx_nodes(path: Path) -> tuple[list[Any], Arrays]:
         for node in graph.node
         if node.op_type == "Constant" and node.attribute[0].HasField("t")
     }
-    return [node for node in graph.node if node.op_type in ("LSTM", "GRU")], arrays
+    nodes = [node for node in graph.node if node.op_type in ("LSTM", "GRU")]
+    return [(node, {a.name: helper.get_attribute_value(a) for a in node.attribute}) for node in nodes], arrays
 
 
 def _onnx(path: Path) -> Arrays:
     """The weights of every LSTM and GRU node, numbered in the order of the graph where there are several."""
-    from onnx import helper
-
     nodes, arrays = _onnx_nodes(path)
     result: Arrays = {}
-    for number, node in enumerate(nodes):
-        said = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    for number, (node, said) in enumerate(nodes):
         names = [n.decode().lower() for n in said.get("activations", [])]
         usual = _ONNX_ACTIVATIONS[node.op_type]
         odd = [name for name in ("clip", "input_forget") if said.get(name)]
@@ -103,13 +101,8 @@ def reset_after_of(path: Path) -> bool | None:
     """
     if path.suffix != ".onnx":
         return None
-    from onnx import helper
-
-    found = set()
-    for node in _onnx_nodes(path)[0]:
-        if node.op_type == "GRU":
-            said = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-            found.add(bool(said.get("linear_before_reset", 0)))
+    nodes, _ = _onnx_nodes(path)
+    found = {bool(said.get("linear_before_reset", 0)) for node, said in nodes if node.op_type == "GRU"}
     if len(found) > 1:
         raise ConfigurationError(
             f"{path} has GRUs with and without linear_before_reset: convert them one by one"

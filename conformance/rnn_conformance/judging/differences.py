@@ -22,7 +22,7 @@ from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
-from rnn_conformance.running.adapter_ref import DECLARED, REPROS, SCRIPTS
+from rnn_conformance.running.adapter_ref import DECLARED, INTERPRETERS, REPROS
 from rnn_conformance.selection import compile_selection
 
 
@@ -140,5 +140,5 @@ def kept_script(folder: Path | None, known: str | None) -> Path | None:
     """The stand-alone script that is kept with a declared difference, in Python or another language."""
     if folder is None:
         return None
-    kept = {path.stem: path for kind in SCRIPTS[::-1] for path in (folder / REPROS).glob(f"*{kind}")}
+    kept = {path.stem: path for kind in reversed(INTERPRETERS) for path in (folder / REPROS).glob(f"*{kind}")}
     return kept.get(known or "")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 # In an adapter's folder: the differences that it declares, and scripts that show them.
 DECLARED, REPROS = "known.toml", "repros"
-# What the names of scripts end with.
-SCRIPTS = (".py", ".mjs", ".js", ".sh")
+# What runs a script, by what its name ends with.
+INTERPRETERS = {".py": [sys.executable], ".mjs": ["node"], ".js": ["node"], ".sh": ["sh"]}
 
 
 @dataclass(frozen=True)

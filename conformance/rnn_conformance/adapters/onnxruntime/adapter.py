@@ -16,6 +16,7 @@ from rnn_reference.shapes import weight_shapes
 
 from rnn_conformance.contract.adapter import (
     DTYPES,
+    PROVIDER_LIBRARIES,
     Adapter,
     Description,
     LayerSpec,
@@ -30,8 +31,6 @@ OPSET, IR_VERSION = 14, 8
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
-# Libraries of execution providers, as `run --provider-library` names them.
-LIBRARIES = "RNN_CONFORMANCE_PROVIDER_LIBRARIES"
 
 
 def _devices_of(libraries: Sequence[str]) -> dict[str, Any]:
@@ -80,7 +79,7 @@ class OnnxRuntimeAdapter(Adapter):
     )
 
     def __init__(self) -> None:
-        named = os.environ.get(LIBRARIES, "").split(os.pathsep)
+        named = os.environ.get(PROVIDER_LIBRARIES, "").split(os.pathsep)
         self.plugged = _devices_of([*self.libraries, *filter(None, named)])
 
     def describe(self) -> Description:
