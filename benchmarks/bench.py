@@ -25,7 +25,7 @@ from rnn_conformance.results.database import Results, new_run
 from rnn_conformance.results.record import Record
 from rnn_conformance.running import worker
 from rnn_conformance.running.registry import resolve
-from rnn_conformance.running.runner import batches
+from rnn_conformance.running.tasks import StoredTask, Task, batches
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
 from rnn_fixtures.locations import DATA
@@ -149,7 +149,7 @@ def sharing_builds(adapter: str) -> None:
     alternating = [c for k in range(16) for c in cases[k::16]]
 
     def run(order: list[worker.Case]) -> object:
-        return worker.run_batch(ref, "float32", "cpu", order, DATA)
+        return worker.run_batch(ref, "float32", "cpu", StoredTask(order, DATA))
 
     show(
         f"{len(cases)} cases on {adapter}",
@@ -173,11 +173,12 @@ def overhead(adapter: str, count: int = 600) -> None:
         for c in core
         if c.argument("activation") == "tanh" and c.argument("recurrent_activation") == "sigmoid"
     ]
-    left = [c for batch in batches(cases[:: max(1, len(cases) // count)]) for c in batch]
+    chosen = [c for batch in batches(cases[:: max(1, len(cases) // count)]) for c in batch]
+    left: Task | None = StoredTask(chosen, DATA)
     ran = 0
     spent: Counter[str] = Counter()
-    while left:
-        batch = worker.run_batch(ref, "float32", "cpu", left, DATA)
+    while left is not None:
+        batch = worker.run_batch(ref, "float32", "cpu", left)
         left = batch.rest
         ran += sum(record.verdict != "unsupported" for record in batch.records)
         spent.update(batch.spent)

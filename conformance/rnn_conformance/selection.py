@@ -7,7 +7,7 @@ may be a pattern (``activation=hard_*``). Terms combine with ``and``, ``or``, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from rnn_fixtures import selection
@@ -32,6 +32,11 @@ def _values(case: Case, key: str, dtype: str) -> Iterable[str]:
     if key not in case.arguments:
         return ()
     return (spell(case.arguments[key]),)
+
+
+def may_match(text: str, known: Mapping[str, str]) -> bool:
+    """Whether a case of these values, by key, can match a selection, whatever else it is."""
+    return not text or selection.parse(text).may_hold(lambda key: (known[key],) if key in known else None)
 
 
 @cache

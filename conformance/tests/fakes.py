@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
 from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model, Unsupported, framework
+from rnn_conformance.contract.capabilities import ANY, Capabilities
 
 
 class Broken(Adapter):
@@ -25,6 +26,26 @@ class Broken(Adapter):
 
 
 PASSED_ON = "reset_states gradients fit predict static_shapes weight_shapes initial_weights call_lengths call_training rewind".split()
+
+
+class OnlyTanh(NumpyAdapter):
+    """The reference, which says that it has one pair of activations."""
+
+    capabilities = Capabilities(
+        arguments=dict.fromkeys(
+            (
+                "use_bias",
+                "zero_output_for_mask",
+                "return_sequences",
+                "return_state",
+                "go_backwards",
+                "unroll",
+                "time_major",
+            ),
+            ANY,
+        ),
+        calls=("mask", "initial_state"),
+    )
 
 
 class _BrokenModel(Model):

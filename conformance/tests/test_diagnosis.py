@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rnn_conformance.cases import Cases
 from rnn_conformance.explaining import explain
 from rnn_conformance.explaining.diagnosis import Diagnosis, effective_bits, explanations
 from rnn_conformance.explaining.explain import explained
@@ -179,13 +180,13 @@ def test_what_is_explained_hangs_on_the_records_alone(
 ) -> None:
     matches = compile_selection("family=forward and mask=left and lstm")
     chosen = [c for c in cases if matches(c, "float32")][:18]
-    by_id = {c.id: c for c in chosen}
+    by_id = Cases(store)
     found = []
     for number, order in enumerate((chosen, chosen[::-1])):
         results, run = discrepancies(tmp_path / str(number), store, order, known)
         left = explain.tasks(results, run, by_id)
         found.append([(t.case.id, t.pairs, [a.tolist() for a in t.returned]) for t in left])
-        explain.explain(results, run, by_id, DATA, 2, lambda count: None)
+        explain.explain(results, run, by_id, 2, lambda count: None)
         assert explain.tasks(results, run, by_id) == []  # what is explained is not explained again
         found.append([(r["case"], r["agrees_with"]) for r in results.records(run, "agrees_with IS NOT NULL")])
         results.close()

@@ -19,7 +19,8 @@ from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.composition import pack
 from rnn_conformance.running.registry import installed, resolve
-from rnn_conformance.selection import compile_selection
+from rnn_conformance.selection import compile_selection, may_match
+from rnn_fixtures import selection
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.store import Store
@@ -237,3 +238,33 @@ def test_scripts_in_any_language(tmp_path: Path) -> None:
         shows(folder / "broken.py")[1],
     )  # it never came to its point
     assert differences.kept_script(tmp_path, "absent") is None
+
+
+@given(st.data())
+def test_what_may_not_match_does_not(data: st.DataObject) -> None:
+    terms = st.sampled_from(["layer=LSTM", "mask=right", "unroll=true", "mask=*t", "gru", "clause=MASK-1"])
+    expression = data.draw(
+        st.recursive(
+            terms,
+            lambda inner: st.one_of(
+                inner.map(lambda a: f"not ({a})"),
+                st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+                    lambda t: f"({t[0]}) {t[1]} ({t[2]})"
+                ),
+            ),
+            max_leaves=6,
+        )
+    )
+    values = {
+        "layer": data.draw(st.sampled_from(["LSTM", "GRU"])),
+        "mask": data.draw(st.sampled_from(["right", "left", "none"])),
+        "unroll": data.draw(st.sampled_from(["true", "false"])),
+        "clause": data.draw(st.sampled_from(["MASK-1", "MASK-2"])),
+    }
+    parsed = selection.parse(expression)
+    holds = parsed.holds(lambda key: (values[key],), lambda word: word in values["layer"].lower())
+    known = {name: values[name] for name in data.draw(st.sets(st.sampled_from(sorted(values))))}
+    may = may_match(expression, known)
+    assert may or not holds
+    if known == values and "gru" not in expression:
+        assert may == holds

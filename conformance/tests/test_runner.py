@@ -12,7 +12,7 @@ import pytest
 from rnn_conformance.errors import AdapterUnavailable, ConfigurationError
 from rnn_conformance.judging.bench import build_key
 from rnn_conformance.results.database import Results
-from rnn_conformance.running import runner
+from rnn_conformance.running import runner, tasks
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
@@ -176,7 +176,7 @@ class _Counts(runner.Progress):
 def test_interrupt_keeps_what_is_done_and_resume_does_the_rest(
     tmp_path: Path, cases: list[Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner.batches, "__defaults__", (4,))
+    monkeypatch.setattr(tasks.batches, "__defaults__", (4,))
     ref = installed()["numpy"]
     with Results(tmp_path, create=True) as results:
         with pytest.raises(KeyboardInterrupt):
@@ -204,22 +204,22 @@ def test_worker_output_does_not_reach_stdout(
 
 
 def test_batches_keep_builds_together(cases: list[Case]) -> None:
-    made = list(runner.batches(cases, limit=3))
+    made = list(tasks.batches(cases, limit=3))
     assert Counter(c.id for b in made for c in b) == Counter(c.id for c in cases)
     for key in {build_key(c) for c in cases}:
         assert sum(any(build_key(c) == key for c in b) for b in made) == 1
 
 
 def test_shards_part_the_cases(cases: list[Case]) -> None:
-    parts = [runner.shard_of(cases, f"{i}/3") for i in (1, 2, 3)]
+    parts = [tasks.Shard.of(f"{i}/3").cases(cases) for i in (1, 2, 3)]
     assert sorted(c.id for p in parts for c in p) == sorted(c.id for c in cases)
     assert all(parts)
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "a/b", "1", "1/0"])
-def test_bad_shards(cases: list[Case], shard: str) -> None:
+def test_bad_shards(shard: str) -> None:
     with pytest.raises(ConfigurationError, match="I/N"):
-        runner.shard_of(cases, shard)
+        tasks.Shard.of(shard)
 
 
 def test_the_parent_imports_no_framework() -> None:

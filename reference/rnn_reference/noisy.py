@@ -10,6 +10,7 @@ machine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ KINK_WIDTH = 8 * 2.0**-8
 SECOND_ORDER = 2.0**-24
 # Libraries' exp, tanh, ... are good to about two units of roundoff (PREC-3).
 FUNCTION_ERROR = 2.0
+# The eight signs that a byte stands for, lowest bit first.
+_SIGNS = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little") - 1.0
 
 
 class NoiseSource:
@@ -35,10 +38,11 @@ class NoiseSource:
     Parameters
     ----------
     seed : int
-    strict : bool
+    strict : bool, optional
         True: errors of functions and of complements 1 - x are relative only (S_strict); False: also absolute, of one u (S).
+        None: both side by side, with the signs that each alone would have; every array then has 2 K deviations, those of S first.
     samples : int
-        Deviations K carried per element.
+        Deviations K carried per element, and kind of sensitivity.
     unit : float
         0: deviations are passed on to first order. A roundoff: as far as that roundoff carries them.
 
@@ -50,9 +54,10 @@ class NoiseSource:
         Largest magnitude of any intermediate value: says which dtypes would overflow.
     """
 
-    def __init__(self, seed: int, *, strict: bool, samples: int = SAMPLES, unit: float = 0.0) -> None:
+    def __init__(self, seed: int, *, strict: bool | None, samples: int = SAMPLES, unit: float = 0.0) -> None:
         self._bits = np.random.PCG64(seed)
-        self.strict = strict
+        self.kinds = 2 if strict is None else 1
+        self._free = 0 if strict else 1  # how many kinds, from the first on, are not strict
         self.samples = samples
         self.unit = unit
         self.margin = float("inf")
@@ -60,15 +65,33 @@ class NoiseSource:
 
     def signs(self, shape: tuple[int, ...]) -> np.ndarray:
         """Random signs ``[K, *shape]``, from the bit generator's raw output (stable across NumPy versions)."""
-        count = self.samples * int(np.prod(shape))
-        words = self._bits.random_raw(-(-count // 64)).astype("<u8")
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[:count]
-        return (2 * bits.view(np.int8) - 1).astype(np.float64).reshape((self.samples, *shape))
+        count = self.samples * math.prod(shape)
+        words = self._bits.random_raw(-(-count // 64)).astype("<u8", copy=False)
+        return _SIGNS[words.view(np.uint8)].reshape(-1)[:count].reshape((self.samples, *shape))
+
+    def noise(self, error: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Fresh deviations of these sizes, ``[...]`` or one for each kind of sensitivity ``[kinds, ...]``."""
+        signs = self.signs(shape)
+        if error.ndim > len(shape):
+            each: np.ndarray = (signs[None] * error[:, None]).reshape((self.kinds * self.samples, *shape))
+            return each
+        signs *= error
+        return signs if self.kinds == 1 else np.concatenate((signs, signs))
+
+    def free_only(self, strict: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Errors ``[kinds, ...]``: the second where an absolute error counts as well, the first where it does not."""
+        return np.stack([free if kind < self._free else strict for kind in range(self.kinds)])
+
+    def spread(self, deviations: np.ndarray) -> np.ndarray:
+        """Root mean square of deviations for each kind of sensitivity, ``[kinds, ...]``."""
+        each = deviations.reshape((self.kinds, len(deviations) // self.kinds, *deviations.shape[1:]))
+        found: np.ndarray = np.sqrt(np.add.reduce(each * each, axis=1) / each.shape[1])
+        return found
 
     def lift(self, exact: Any) -> NoisyArray:
         """An exact array as a noisy one without deviations."""
         value = np.asarray(exact, dtype=np.float64)
-        return NoisyArray(value, np.zeros((self.samples, *value.shape)), self)
+        return NoisyArray(value, np.zeros((self.kinds * self.samples, *value.shape)), self)
 
 
 class NoisyArray(NDArrayOperatorsMixin):
@@ -88,7 +111,7 @@ class NoisyArray(NDArrayOperatorsMixin):
         self.source = source
         self.terms = terms
         if value.size:
-            source.peak = max(source.peak, float(np.max(np.abs(value))))
+            source.peak = max(source.peak, float(np.abs(value).max()))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,8 +123,14 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     @property
     def sensitivity(self) -> np.ndarray:
-        """Root mean square of the deviations, ``[...]``."""
-        return np.sqrt(np.mean(self.deviations**2, axis=0))
+        """Root mean square of the deviations, ``[...]``; S where there are both."""
+        found: np.ndarray = self.sensitivities[0]
+        return found
+
+    @property
+    def sensitivities(self) -> np.ndarray:
+        """S, S_strict or both, ``[kinds, ...]``."""
+        return self.source.spread(self.deviations)
 
     def __getitem__(self, key: Any) -> NoisyArray:
         keys = key if isinstance(key, tuple) else (key,)
@@ -118,7 +147,7 @@ class NoisyArray(NDArrayOperatorsMixin):
         self.deviations[(slice(None), *keys)] = deviations
 
     def reshape(self, *shape: int) -> NoisyArray:
-        deviations = self.deviations.reshape(self.source.samples, *shape)
+        deviations = self.deviations.reshape(len(self.deviations), *shape)
         return NoisyArray(self.value.reshape(shape), deviations, self.source, self.terms)
 
     def swapaxes(self, first: int, second: int) -> NoisyArray:
@@ -138,9 +167,8 @@ class NoisyArray(NDArrayOperatorsMixin):
     def _result(
         self, value: np.ndarray, carried: np.ndarray, error: np.ndarray, terms: int = 0
     ) -> NoisyArray:
-        deviations = self.source.signs(value.shape)
-        deviations *= error  # in place: these are the largest arrays, and what takes longest
-        deviations += carried
+        deviations = self.source.noise(error, value.shape)
+        deviations += carried  # in place: these are the largest arrays, and what takes longest
         return NoisyArray(value, deviations, self.source, terms)
 
     def _carried(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -152,7 +180,7 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     def _function(self, function: Exact, value: np.ndarray, slope: np.ndarray) -> NoisyArray:
         relative = FUNCTION_ERROR * np.abs(value)
-        error = relative if self.source.strict else np.hypot(relative, 1.0)
+        error = self.source.free_only(relative, np.hypot(relative, 1.0))
         return self._result(value, self._carried(function, value, slope), error)
 
     def sigmoid(self) -> NoisyArray:
@@ -168,9 +196,10 @@ class NoisyArray(NDArrayOperatorsMixin):
         # a + (1 - z) (b - a) rounds this difference, except where it is -a; all other forms round nothing that is not
         # charged already (PREC-3).
         difference = np.abs((1 - self.value) * (b.value - a.value))
-        rounded = ((self.value != 0) | (b.value != 0)) & (not self.source.strict)
+        rounded = np.where((self.value != 0) | (b.value != 0), difference, 0.0)
         # Strict or not, as many signs are drawn: the two sensitivities differ by what is charged alone.
-        return self._result(made.value, made.deviations, np.where(rounded, difference, 0.0))
+        error = self.source.free_only(np.zeros_like(rounded), rounded)
+        return self._result(made.value, made.deviations, error)
 
     def maximum(self, other: Any) -> NoisyArray:
         return self._choose(other, np.greater_equal, np.maximum)
@@ -179,10 +208,10 @@ class NoisyArray(NDArrayOperatorsMixin):
         return self._choose(other, np.less_equal, np.minimum)
 
     def _choose(self, other: Any, prefers_self: Exact, choice: Exact) -> NoisyArray:
-        value, deviations = _parts(other, self.source.samples, self.value.ndim)
+        value, deviations = _parts(other, self.value.ndim)
         take = prefers_self(self.value, value)
         gap = np.abs(self.value - value)
-        spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
+        spread = self.source.spread(self.deviations - deviations)
         chosen = np.where(take, self.value, value)
         if unit := self.source.unit:
             carried = choice(self.value + unit * self.deviations, value + unit * deviations)
@@ -194,8 +223,8 @@ class NoisyArray(NDArrayOperatorsMixin):
 
     def exceeds(self, other: Any) -> np.ndarray:
         """Where this is greater; how sure that is goes into the source's ``margin``."""
-        value, deviations = _parts(other, self.source.samples, self.value.ndim)
-        spread = np.sqrt(np.mean((self.deviations - deviations) ** 2, axis=0))
+        value, deviations = _parts(other, self.value.ndim)
+        spread = self.source.spread(self.deviations - deviations)[0]
         with np.errstate(divide="ignore", invalid="ignore"):
             margins = np.where(spread > 0, np.abs(self.value - value) / spread, np.inf)
         self.source.margin = min(self.source.margin, float(np.min(margins, initial=np.inf)))
@@ -221,7 +250,7 @@ class NoisyArray(NDArrayOperatorsMixin):
         return _FUNCTIONS[function](*args, **kwargs)
 
 
-def _parts(operand: Any, samples: int, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+def _parts(operand: Any, ndim: int) -> tuple[np.ndarray, np.ndarray]:
     """Value and deviations of an operand (zero deviations for an exact one), aligned to ``ndim``."""
     if isinstance(operand, NoisyArray):
         value, deviations = operand.value, operand.deviations
@@ -232,11 +261,15 @@ def _parts(operand: Any, samples: int, ndim: int) -> tuple[np.ndarray, np.ndarra
     return value, deviations.reshape((deviations.shape[0], *pad, *deviations.shape[1:]))
 
 
+def _aligned(each: np.ndarray, ndim: int) -> np.ndarray:
+    """Something of each kind of sensitivity ``[kinds, ...]``, with ``ndim`` axes after the first."""
+    return each.reshape((each.shape[0], *(1,) * (ndim + 1 - each.ndim), *each.shape[1:]))
+
+
 def _operands(a: Any, b: Any) -> tuple[NoisyArray, tuple[np.ndarray, ...]]:
     owner: NoisyArray = a if isinstance(a, NoisyArray) else b
     ndim = max(np.ndim(getattr(a, "value", a)), np.ndim(getattr(b, "value", b)))
-    samples = owner.source.samples
-    return owner, (*_parts(a, samples, ndim), *_parts(b, samples, ndim))
+    return owner, (*_parts(a, ndim), *_parts(b, ndim))
 
 
 def _sum_error(a: Any, b: Any, x: np.ndarray, y: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, int]:
@@ -260,9 +293,9 @@ def _add(a: Any, b: Any) -> NoisyArray:
 def _subtract(a: Any, b: Any) -> NoisyArray:
     owner, (x, dx, y, dy) = _operands(a, b)
     error, terms = _sum_error(a, b, x, y, x - y)
-    if not owner.source.strict and not isinstance(a, NoisyArray) and np.all(x == 1):
+    if not isinstance(a, NoisyArray) and np.all(x == 1):
         # A complement 1 - y may be distributed, z h + (1 - z) n = n + z (h - n): its error is then one of 1 (PREC-3).
-        error = np.hypot(error, 1.0)
+        error = owner.source.free_only(error, np.hypot(error, 1.0))
     return owner._result(x - y, dx - dy, error, terms)
 
 
@@ -271,7 +304,9 @@ def _multiply(a: Any, b: Any) -> NoisyArray:
     error = np.abs(x * y)
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
         # All that is left where two saturated gates meet is the product of their errors.
-        error = np.hypot(error, SECOND_ORDER * a.sensitivity * b.sensitivity)
+        ndim = error.ndim
+        both = _aligned(SECOND_ORDER * a.sensitivities, ndim) * _aligned(b.sensitivities, ndim)
+        error = np.hypot(error, both)
     carried, unit = _sum(dx * y, x * dy), owner.source.unit
     if unit or not np.isfinite(carried).all():  # else the product of finite deviations counts for nothing
         carried = carried + unit * (dx * dy)
@@ -300,7 +335,11 @@ def _matmul(a: Any, b: Any) -> NoisyArray:
     # The mean of the sum of the squares of n partial sums over all orders of the terms is (n + 1) (sum of squares + 2 total**2) / 6.
     squares = terms + (count + 1) / 6 * (terms + 2 * total**2)
     if isinstance(a, NoisyArray) and isinstance(b, NoisyArray):
-        squares = squares + (SECOND_ORDER * a.sensitivity) ** 2 @ b.sensitivity**2
+        ndim = max(x.ndim, y.ndim)
+        squares = (
+            squares
+            + _aligned(SECOND_ORDER * a.sensitivities, ndim) ** 2 @ _aligned(b.sensitivities, ndim) ** 2
+        )
     carried: Any = 0.0
     if isinstance(a, NoisyArray):
         carried = dx @ y

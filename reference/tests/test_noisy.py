@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rnn_reference import activations
 from rnn_reference import elementary as el
 from rnn_reference.noisy import KINK_WIDTH, NoiseSource
+from rnn_reference.recurrence import forward
 from rnn_reference.tape import gradients
 
 
@@ -189,3 +191,34 @@ def test_signs_are_the_same_bits_everywhere() -> None:
 def test_unknown_operation_is_refused() -> None:
     with pytest.raises(TypeError):
         np.cos(source().lift(np.ones(1)))
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_both_sensitivities_side_by_side_are_those_of_each_alone(reset_after: bool) -> None:
+    rng = np.random.default_rng(4)
+    weights = {"kernel": rng.standard_normal((3, 12)), "recurrent_kernel": rng.standard_normal((4, 12)) / 2}
+    weights["bias"] = rng.standard_normal((2, 12) if reset_after else 12)
+    inputs, mask = rng.standard_normal((2, 5, 3)), np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]], bool)
+
+    def run(strict: bool | None) -> Any:
+        noise = NoiseSource(7, strict=strict)
+        found = forward(
+            "GRU",
+            noise.lift(inputs),
+            weights,
+            mask=mask,
+            activation=activations.get("softplus"),
+            recurrent_activation=activations.get("hard_sigmoid"),
+            reset_after=reset_after,
+        )
+        return found.outputs, noise
+
+    both, source_of_both = run(None)
+    free, source_of_free = run(False)
+    strict, _ = run(True)
+    assert both.sensitivities.shape == (2, *both.shape)
+    assert (both.sensitivities[0] == free.sensitivity).all()
+    assert (both.sensitivities[1] == strict.sensitivity).all()
+    assert (both.sensitivity == free.sensitivity).all()
+    assert (free.sensitivity > strict.sensitivity).any()
+    assert (source_of_both.peak, source_of_both.margin) == (source_of_free.peak, source_of_free.margin)

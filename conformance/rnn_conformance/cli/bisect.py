@@ -55,7 +55,7 @@ def command(
     from rnn_conformance.running.registry import resolve
     from rnn_conformance.searching.bisect import Trial, between, bisect, released
 
-    case = find(open_store(data), case_id)
+    case, _ = find(open_store(data), case_id)
     resolve(name)
     first, dots, last = versions.partition("..")
     if not dots:

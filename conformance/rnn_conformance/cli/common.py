@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ def tier_option(function: F) -> F:
     """``--tier``."""
     return click.option(
         "--tier",
-        type=click.Choice([*TIERS, "full"]),
+        type=click.Choice(TIERS),
         default="core",
         show_default=True,
         help="Each tier contains the ones before it.",
@@ -95,16 +95,29 @@ def selected_cases(store: Store, tier: str, selection: str) -> list[Case]:
         When there are none.
     """
     if tier == "full":
-        raise ConfigurationError("tier 'full' is not part of this version; 'core' is the largest")
-    cases = select_tier(store.cases(), tier)
-    if selection:
-        matches = compile_selection(selection)
-        cases = [c for c in cases if any(matches(c, dtype) for dtype in c.dtypes)]
-    if not cases:
-        raise NothingSelected(
-            f"no case of tier {tier} matches {selection!r}; list cases with: rnn-conformance cases --tier {tier}"
+        raise ConfigurationError(
+            "this command takes stored cases: --tier smoke or core; those of the full tier beyond them are computed where they are run"
         )
+    cases = select(store.cases(), tier, selection)
+    if not cases:
+        raise NothingSelected(nothing(tier, selection))
     return cases
+
+
+def select(cases: Iterable[Case], tier: str, selection: str) -> list[Case]:
+    """The stored cases of a tier that a selection matches in at least one dtype."""
+    found = select_tier(cases, tier)
+    if not selection:
+        return found
+    matches = compile_selection(selection)
+    return [c for c in found if any(matches(c, dtype) for dtype in c.dtypes)]
+
+
+def nothing(tier: str, selection: str) -> str:
+    """What is said where nothing is selected."""
+    return (
+        f"no case of tier {tier} matches {selection!r}; list cases with: rnn-conformance cases --tier {tier}"
+    )
 
 
 def is_pretty(style: str | None) -> bool:

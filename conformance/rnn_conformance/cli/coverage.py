@@ -16,7 +16,7 @@ from rnn_conformance.cli.common import (
     open_store,
     print_json,
     print_table,
-    selected_cases,
+    select,
     tier_option,
 )
 
@@ -34,12 +34,17 @@ from rnn_conformance.cli.common import (
 @format_option
 def command(tier: str, strength: int, data: Path | None, style: str | None) -> None:
     """Count which combinations of argument levels a tier's cases hold; trace clauses to cases and variants."""
+    from rnn_fixtures.full import computing, index
+
     from rnn_conformance.proving.variants import REGISTRY
 
-    cases = selected_cases(open_store(data), tier, "")
+    store = open_store(data)
+    cases = select(store.cases(), tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
     groups = [
         group_coverage(domain(), cases, layer, group)
+        if group.tier != "full"
+        else computing.coverage(domain(), group, layer, index.read(store.folder))
         for group in domain().groups
         for layer in domain().layers
         if group.strength != "aliases" and TIERS.index(group.tier) <= TIERS.index(tier)

@@ -15,6 +15,7 @@ from rnn_fixtures.store import Store, differences, write
 from rnn_conformance import __version__
 from rnn_conformance.cli.common import data_option, open_store, select_option, selected_cases, tier_option
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
+from rnn_conformance.running.tasks import Shard
 
 
 @click.group("fixtures")
@@ -68,6 +69,34 @@ def extend_command() -> None:
         (SPEC / "schemas" / name).write_text(text, "utf-8")
 
 
+@command.command("index")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Processes (default: one per core)."
+)
+def index_command(workers: int | None) -> None:
+    """Bring the index of the full tier up to date: numbers are searched for where it has none; what it has stays."""
+    try:
+        from rnn_fixtures.full import indexing
+    except ImportError as error:
+        raise ConfigurationError(
+            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
+        ) from error
+    from rich.console import Console
+    from rich.progress import Progress
+    from rnn_fixtures.domain import domain
+
+    console = Console(stderr=True)
+    with (
+        ProcessPoolExecutor(workers or os.cpu_count()) as executor,
+        Progress(console=console, disable=not console.is_terminal) as bars,
+    ):
+        task = bars.add_task("full tier", total=None)
+        found = indexing.extended(
+            domain(), executor, DATA, lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    click.echo(f"{found['trajectories']} trajectories, {found['unserved']} of them without numbers", err=True)
+
+
 @command.command("generate")
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder to write."
@@ -82,18 +111,55 @@ def generate_command(data: Path) -> None:
 @command.command("verify")
 @click.option("--data", type=click.Path(path_type=Path), default=DATA, help="Folder to check.")
 @click.option("--digests-only", is_flag=True, help="Check the files against the manifest, compute nothing.")
-def verify_command(data: Path, digests_only: bool) -> int:
+@click.option(
+    "--tier",
+    type=click.Choice(["core", "full"]),
+    default="core",
+    show_default=True,
+    help="full: the numbers of the full tier are computed, and compared with its index, instead of the stored ones.",
+)
+@click.option("--shard", default="1/1", metavar="I/N", help="The I-th of N parts of the full tier.")
+def verify_command(data: Path, digests_only: bool, tier: str, shard: str) -> int:
     """Check the digests, compute everything again, compare bit for bit."""
     store = Store(data)
     click.echo(f"digests agree; manifest {store.digest[:16]}", err=True)
     if digests_only:
         return Exit.EXPECTED
+    if tier == "full":
+        return _verify_full(data, Shard.of(shard))
     found = differences(_compute(), data)
     for difference in found:
         click.echo(difference)
     if found:
         return Exit.UNEXPECTED
     click.echo("every file was computed again, bit for bit the same", err=True)
+    return Exit.EXPECTED
+
+
+def _verify_full(data: Path, shard: Shard) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    try:
+        from rnn_fixtures.full.indexing import verified
+    except ImportError as error:
+        raise ConfigurationError(
+            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
+        ) from error
+    console, parts = Console(stderr=True), list(shard.parts())
+    count, faults = 0, []
+    with (
+        ProcessPoolExecutor(os.cpu_count()) as executor,
+        Progress(console=console, disable=not console.is_terminal) as bars,
+    ):
+        for cases, fault in bars.track(verified(executor, parts, data), total=len(parts)):
+            count += cases
+            faults += [fault] if fault else []
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        return Exit.UNEXPECTED
+    click.echo(f"{count} cases of {len(parts)} parts were computed again, bit for bit the same", err=True)
     return Exit.EXPECTED
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.contract.adapter import DTYPES
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
@@ -93,7 +94,7 @@ def command(
             differences.apply(record, case, dtype, declared)
             results.add(run, [record])
         results.finish(run)
-        explain(results, run, {c.id: c for c in cases}, store.folder, 1, lambda count: None)
+        explain(results, run, Cases(store), 1, lambda count: None)
         counts = results.counts(run)
         bad = [r for r in results.records(run) if differences.is_unexpected(r["verdict"], r["known"])]
     if is_pretty(style):

@@ -81,18 +81,18 @@ def command(
         return _all(results, out or results / REPROS, store, folder, name, fresh, check, style)
     if case_id is None or name is None:
         raise ConfigurationError("give a CASE and --adapter NAME, or --results DIR")
-    return _one(store, folder, case_id, name, dtype, device, fresh, out)
+    return _one(store, case_id, name, dtype, device, fresh, out)
 
 
 def _one(
-    store: Store, data: Path, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
+    store: Store, case_id: str, name: str, dtype: str, device: str, fresh: bool, out: Path | None
 ) -> int:
     from rnn_conformance.explaining.repro import reproduce
 
-    case, ref = find(store, case_id), resolve(name)
+    (case, holding), ref = find(store, case_id), resolve(name)
     if dtype not in case.dtypes:
         raise NothingSelected(f"{case_id} does not run in {dtype}, only in {', '.join(case.dtypes)}")
-    found = reproduce(ref, case, data, dtype, device, fresh=fresh)
+    found = reproduce(ref, case, holding.folder, dtype, device, fresh=fresh)
     if not found.script:
         reason = f": {found.record.message}" if found.record.message else ""
         raise NothingSelected(f"nothing to reproduce: {case_id} is {found.record.verdict} on {name}{reason}")

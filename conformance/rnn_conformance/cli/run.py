@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,21 @@ import click
 from click.core import ParameterSource
 from rnn_fixtures.case import DTYPES, Case
 from rnn_fixtures.locations import DATA
+from rnn_fixtures.store import DataError, Store
 
 from rnn_conformance import profiles
+from rnn_conformance.cases import Cases, full_digest
 from rnn_conformance.cli.common import (
     data_option,
     format_option,
     is_pretty,
+    nothing,
     open_store,
     print_json,
     print_table,
     provider_library_option,
+    select,
     select_option,
-    selected_cases,
     tier_option,
 )
 from rnn_conformance.contract.adapter import Description
@@ -33,13 +36,14 @@ from rnn_conformance.errors import AdapterNotInstalled, ConfigurationError, Exit
 from rnn_conformance.explaining.diagnosis import explanations
 from rnn_conformance.explaining.explain import explain
 from rnn_conformance.explaining.provocation import causes
-from rnn_conformance.judging.differences import is_unexpected
-from rnn_conformance.judging.precision_classes import Spread, spread
+from rnn_conformance.judging.precision_classes import COUNTED, Spread, spread
 from rnn_conformance.judging.shown import unshown
 from rnn_conformance.results.database import Results, Run
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.cluster import Cluster
 from rnn_conformance.running.registry import installed, resolve
+from rnn_conformance.running.tasks import Shard, full_count
 from rnn_conformance.selection import compile_selection
 
 
@@ -89,11 +93,10 @@ class _Display(runner.Progress):
 def _summary(
     results: Results, outcome: runner.Outcome, cases: Mapping[str, Case]
 ) -> tuple[list[dict[str, Any]], bool]:
-    """One entry per run, and whether anything was unexpected."""
+    """One entry per run, and whether anything was unexpected; what takes cases is told of the stored ones."""
     entries, bad = [], False
     for run in outcome.runs:
-        records = list(results.records(run))
-        unexpected = [r for r in records if is_unexpected(r["verdict"], r["known"])]
+        unexpected = list(results.unexpected(run))
         bad = bad or bool(unexpected)
         explained = explanations({r["case"]: r["agrees_with"] for r in unexpected})
         entries.append(
@@ -106,11 +109,11 @@ def _summary(
                 "selected": run.selected,
                 "verdicts": results.counts(run),
                 "largest_z": results.largest_z(run),
-                "elements": sum(r["elements"] for r in records),
+                "elements": results.elements(run),
                 "spent": {name: round(seconds, 3) for name, seconds in run.spent.items()},
-                "precision": _precision(spread(records, cases)),
+                "precision": _precision(spread(results.records(run, COUNTED), cases)),
                 "unexpected": len(unexpected),
-                "unshown": _unshown(run, records, cases),
+                "unshown": _unshown(run, results, cases),
                 "explanations": [
                     {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
                 ],
@@ -121,7 +124,7 @@ def _summary(
                         "takes": [vars(p) for p in c.takes],
                         "text": c.taken,
                     }
-                    for c in (causes((r for r in records if not r["known"]), cases) if unexpected else ())
+                    for c in (causes(_told_apart(results, run, unexpected), cases) if unexpected else ())
                 ],
                 "review": [e["id"] for e in run.declared if "" < e.get("review", "") < str(date.today())],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
@@ -151,15 +154,52 @@ def _standings(
     return not all(entry["profile"]["holds"] for entry in entries)
 
 
-def _unshown(run: Run, records: list[dict[str, Any]], cases: Mapping[str, Case]) -> list[str]:
+def _told_apart(results: Results, run: Run, unexpected: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """What nobody has declared, and what passes."""
+    yield from (r for r in unexpected if not r["known"])
+    yield from ({"case": c, "verdict": v, "known": None} for c, v in results.verdicts(run) if v == "pass")
+
+
+def _unshown(run: Run, results: Results, cases: Mapping[str, Case]) -> list[str]:
     """What the adapter names among its capabilities, cases ask for and none shows to work."""
     can = run.environment.get("capabilities")
-    return unshown(Capabilities.from_json(can), records, cases) if can else []
+    verdicts = ({"case": case, "verdict": verdict} for case, verdict in results.verdicts(run))
+    return unshown(Capabilities.from_json(can), verdicts, cases) if can else []
 
 
 def _precision(found: Spread | None) -> dict[str, Any] | None:
     """The spread of z and the classes that it shows, as JSON data (PREC-8, PREC-9)."""
     return None if found is None else {**vars(found), "classes": found.classes}
+
+
+def _beyond(part: Shard, store: Store, dtypes: list[str], selection: str) -> dict[str, int]:
+    """How many cases of the full tier there are beyond the stored ones, in each dtype."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("counting the cases of the full tier"):
+        try:
+            return full_count(part, store.folder, dtypes, selection)
+        except DataError as error:
+            raise ConfigurationError(str(error)) from error
+
+
+def _cluster(address: str | None, resources: tuple[str, ...], data: Path | None) -> Cluster | None:
+    if address is None:
+        if resources:
+            raise click.UsageError("--resource is about the workers of a --cluster")
+        return None
+    if data is not None:
+        raise click.UsageError(
+            "workers of a cluster read the golden data that is installed there: --cluster goes without --data"
+        )
+    amounts = {}
+    for text in resources:
+        name, _, amount = text.partition("=")
+        try:
+            amounts[name] = float(amount or 1)
+        except ValueError:
+            raise click.UsageError(f"--resource is NAME=AMOUNT, got {text!r}") from None
+    return Cluster(address, amounts)
 
 
 @click.command("run")
@@ -197,6 +237,19 @@ def _precision(found: Spread | None) -> dict[str, Any] | None:
     default="1/1",
     metavar="I/N",
     help="Run the I-th of N parts; cases that share a build stay together.",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    default=None,
+    help="Run on the workers of a Dask cluster (tcp://HOST:PORT, or a scheduler's file), each of which has the suite and the framework installed.",
+)
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="NAME=AMOUNT",
+    help="Only on workers of the cluster that were started with it: dask worker ... --resources cuda=1 (repeatable).",
 )
 @click.option(
     "--timeout",
@@ -237,6 +290,8 @@ def command(
     device: str,
     workers: int | None,
     shard: str,
+    cluster: str | None,
+    resources: tuple[str, ...],
     timeout: float,
     memory: float,
     out: Path,
@@ -262,12 +317,16 @@ def command(
             )
         tier, selection, dtypes = "core", claimed.select, (claimed.dtype,)
     store = open_store(data)
-    cases = runner.shard_of(selected_cases(store, tier, selection), shard)
+    known = Cases(store)
+    part = Shard.of(shard)
+    full = tier == "full"
+    cases = part.cases(select(known.stored.values(), "core" if full else tier, selection))
+    if not cases and not full:
+        raise NothingSelected(nothing(tier, selection))
     wanted = list(DTYPES) if "all" in dtypes else list(dict.fromkeys(dtypes))
-    if selection:
-        matches = compile_selection(selection)
-        wanted = [d for d in wanted if any(matches(c, d) and d in c.dtypes for c in cases)]
-    wanted = [d for d in wanted if any(d in c.dtypes for c in cases)]
+    matches = compile_selection(selection) if selection else lambda case, dtype: True
+    beyond = _beyond(part, store, wanted, selection) if full else dict.fromkeys(wanted, 0)
+    wanted = [d for d in wanted if beyond[d] or any(d in c.dtypes and matches(c, d) for c in cases)]
     if not wanted:
         raise NothingSelected(f"no selected case can run in {', '.join(dtypes)}")
     options = runner.Options(
@@ -280,22 +339,23 @@ def command(
         workers=workers or os.cpu_count() or 1,
         timeout=timeout,
         data=(data or DATA).resolve(),
-        fixtures=store.digest,
+        fixtures=full_digest(store) if full else store.digest,
         resume=resume,
+        full=beyond if full else None,
+        cluster=_cluster(cluster, resources, data),
         memory=int(memory * 2**30),
     )
-    by_id = {c.id: c for c in cases}
     with Results(out, create=True) as results:
         display = _Display()
         with display.bars:
             outcome = runner.execute(refs, options, results, display)
             for run in outcome.runs:
-                explain(results, run, by_id, options.data, options.workers, display.explaining(run))
+                explain(results, run, known, options.workers, display.explaining(run))
         if not outcome.runs:
             return Exit.UNAVAILABLE  # the reasons have been shown
-        entries, bad = _summary(results, outcome, by_id)
+        entries, bad = _summary(results, outcome, known.stored)
         if claimed is not None:
-            bad = _standings(results, outcome, claimed, store.cases(), entries) or bad
+            bad = _standings(results, outcome, claimed, known.stored.values(), entries) or bad
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
     if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):

@@ -13,22 +13,23 @@ from rnn_fixtures.case import Case
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.store import Arrays, Store
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.cli.common import data_option, format_option, is_pretty, open_store, print_json
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.judging.verdict import number
 
 
-def find(store: Store, case_id: str) -> Case:
-    """The case of that id.
+def find(store: Store, case_id: str) -> tuple[Case, Store]:
+    """The case of that id, and the golden data that holds it: of the full tier that is computed here.
 
     Raises
     ------
     ConfigurationError
         When there is none; the message names similar ones.
     """
-    cases = {c.id: c for c in store.cases()}
+    cases = Cases(store)
     if case_id in cases:
-        return cases[case_id]
+        return cases[case_id], cases.store_of(case_id)
     near = get_close_matches(case_id, cases, n=3, cutoff=0.5)
     hint = f"; similar: {' '.join(near)}" if near else ""
     raise ConfigurationError(f"unknown case {case_id!r}{hint}; list cases with: rnn-conformance cases")
@@ -102,7 +103,7 @@ def _print(case: Case, data: dict[str, Any]) -> None:
 def command(case_id: str, data: Path | None, style: str | None) -> None:
     """Print one case whole: arguments, clauses, weights, inputs, expected values, sensitivities."""
     store = open_store(data)
-    case = find(store, case_id)
+    case, store = find(store, case_id)
     content = whole(store, case)
     if is_pretty(style):
         _print(case, content)

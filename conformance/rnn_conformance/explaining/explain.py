@@ -9,7 +9,7 @@ import hashlib
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,11 @@ import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.explaining.diagnosis import Diagnosis
 from rnn_conformance.judging.families.outcome import Outcome
 from rnn_conformance.judging.verdict import DISCREPANCIES, Verdict
-from rnn_conformance.results.database import Results, Run
+from rnn_conformance.results.database import Discrepancy, Results, Run
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.runner import judges
 from rnn_conformance.running.session import Limits
@@ -39,11 +40,14 @@ class Task:
 
     Attributes
     ----------
+    data : Path
+        The folder of golden data that holds the case.
     pairs : bool
         Whether pairs of variants are tried too: where nobody has declared the difference.
     """
 
     case: Case
+    data: Path
     verdict: str
     message: str
     returned: Sequence[np.ndarray]
@@ -56,40 +60,45 @@ Found = tuple[str, list[str], str]
 def explained(record: Record, case: Case, diagnosis: Diagnosis, *, pairs: bool = True) -> Record:
     """A record with the variants that its discrepancy agrees with; others as they are."""
     if record.verdict in DISCREPANCIES:
-        task = Task(case, record.verdict, record.message, record.returned, pairs)
+        task = Task(case, Path(), record.verdict, record.message, record.returned, pairs)
         _, record.agrees_with, observation = _explained(diagnosis, task)
         record.diagnosed = True
         record.message = "; ".join(filter(None, (record.message, observation)))
     return record
 
 
-def tasks(results: Results, run: Run, cases: Mapping[str, Case]) -> list[Task]:
+def tasks(results: Results, run: Run, cases: Cases) -> list[Task]:
     """The discrepancies of a run that are to be explained and are not yet."""
-    quoted = ", ".join(f"'{verdict}'" for verdict in DISCREPANCIES)
-    records = [r for r in results.records(run, f"verdict IN ({quoted})") if r["case"] in cases]
-    records.sort(
-        key=lambda r: (cases[r["case"]].tier != "smoke", hashlib.sha256(r["case"].encode()).digest())
-    )
+    found = list(results.discrepancies(run))
+    found.sort(key=lambda d: (not _is_smoke(cases, d.case), hashlib.sha256(d.case.encode()).digest()))
     taken: Counter[str | None] = Counter()
-    found = []
-    for record in records:
-        known = record["known"]
-        taken[known] += 1
-        if taken[known] <= (MOST if known is None else SAMPLE) and not record["diagnosed"]:
-            case = cases[record["case"]]
-            returned = results.returned(run, case.id)
-            found.append(Task(case, record["verdict"], record["message"], returned, pairs=known is None))
-    return found
+    chosen: list[Discrepancy] = []
+    for one in found:
+        taken[one.known] += 1
+        if taken[one.known] <= (MOST if one.known is None else SAMPLE) and not one.diagnosed:
+            chosen.append(one)
+    # Cases of the full tier are computed part by part; their ids begin with what parts agree in.
+    chosen.sort(key=lambda d: (d.case not in cases.stored, d.case))
+    return [
+        Task(
+            cases[one.case],
+            cases.store_of(one.case).folder,
+            one.verdict,
+            one.message,
+            results.returned(run, one.case),
+            pairs=one.known is None,
+        )
+        for one in chosen
+        if one.case in cases
+    ]
 
 
-def explain(
-    results: Results,
-    run: Run,
-    cases: Mapping[str, Case],
-    data: Path,
-    workers: int,
-    told: Callable[[int], None],
-) -> None:
+def _is_smoke(cases: Cases, name: str) -> bool:
+    case = cases.stored.get(name)
+    return case is not None and case.tier == "smoke"
+
+
+def explain(results: Results, run: Run, cases: Cases, workers: int, told: Callable[[int], None]) -> None:
     """Explain the discrepancies of a run, and keep what is found.
 
     Parameters
@@ -99,13 +108,13 @@ def explain(
     """
     left = tasks(results, run, cases)
     if len(left) <= FEW:
-        _keep(results, run, [_part(data, run.dtype, left)] if left else [], told)
+        _keep(results, run, [_part(run.dtype, left)] if left else [], told)
         return
     stop = multiprocessing.get_context("spawn").Event()
     with judges(min(workers, len(left) // FEW), stop, Limits()) as pool:
         try:
             parts = [left[k : k + PART] for k in range(0, len(left), PART)]
-            futures = [pool.submit(_part, data, run.dtype, part) for part in parts]
+            futures = [pool.submit(_part, run.dtype, part) for part in parts]
             _keep(results, run, (future.result() for future in futures), told)
         except BaseException:
             stop.set()
@@ -120,15 +129,15 @@ def _keep(
         told(len(found))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _diagnosis(data: Path, dtype: str) -> Diagnosis:
     return Diagnosis(Store(data, check=False), dtype)
 
 
-def _part(data: Path, dtype: str, left: Sequence[Task]) -> tuple[list[Found], float]:
+def _part(dtype: str, left: Sequence[Task]) -> tuple[list[Found], float]:
     started = time.monotonic()
-    diagnosis = _diagnosis(data, dtype)
-    return [_explained(diagnosis, task) for task in left], time.monotonic() - started
+    found = [_explained(_diagnosis(task.data, dtype), task) for task in left]
+    return found, time.monotonic() - started
 
 
 def _explained(diagnosis: Diagnosis, task: Task) -> Found:

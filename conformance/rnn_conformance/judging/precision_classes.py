@@ -53,6 +53,10 @@ class Spread:
         return found
 
 
+# The records that `spread` looks at, as a condition in SQL: all that is counted, and little else.
+COUNTED = "verdict = 'pass' AND family IN ('forward', 'stateful') AND cases.id NOT LIKE '%activation=%'"
+
+
 def is_counted(case: Case) -> bool:
     """Calls of layers with tanh and sigmoid: what is biased in one function would drown among the others."""
     default = (case.argument("activation"), case.argument("recurrent_activation")) == ("tanh", "sigmoid")

@@ -20,7 +20,7 @@ import numpy as np
 
 from rnn_conformance import __version__
 from rnn_conformance.errors import ConfigurationError, ResultsNotWritten
-from rnn_conformance.judging.verdict import VERDICTS
+from rnn_conformance.judging.verdict import DISCREPANCIES, FAULTY, VERDICTS
 from rnn_conformance.results import migrations, packing
 from rnn_conformance.results.migrations import FORMAT
 from rnn_conformance.results.record import Record, as_json
@@ -90,6 +90,16 @@ class _Place:
     run: int
     revision: int
     kept: int
+
+
+class Discrepancy(NamedTuple):
+    """What is needed of a discrepancy before it is explained."""
+
+    case: str
+    verdict: str
+    known: str | None
+    message: str
+    diagnosed: bool
 
 
 class _Row(NamedTuple):
@@ -400,6 +410,34 @@ class Results:
                 yield _as_record(row)
             except (ValueError, TypeError, KeyError, AttributeError):
                 self.damaged += 1
+
+    def discrepancies(self, run: Run) -> Iterator[Discrepancy]:
+        """Those of a run, by case id."""
+        quoted = ", ".join(f"'{verdict}'" for verdict in DISCREPANCIES)
+        query = f"""SELECT cases.id, verdict, known, message, agrees_with IS NOT NULL
+                    FROM results JOIN cases ON cases.number = results."case" JOIN words ON words.number = results.words
+                    LEFT JOIN explained USING (run, "case")
+                    WHERE run = (SELECT number FROM runs WHERE id = ?) AND verdict IN ({quoted}) ORDER BY cases.id"""
+        yield from (
+            Discrepancy(case, verdict, known, message, bool(there))
+            for case, verdict, known, message, there in self._db.execute(query, (run.id,))
+        )
+
+    def unexpected(self, run: Run) -> Iterator[dict[str, Any]]:
+        """Records that make a run fail (`rnn_conformance.judging.differences.is_unexpected`)."""
+        quoted = ", ".join(f"'{verdict}'" for verdict in FAULTY)
+        yield from self.records(run, f"verdict = 'stale' OR (known IS NULL AND verdict IN ({quoted}))")
+
+    def verdicts(self, run: Run) -> Iterator[tuple[str, str]]:
+        """Case and verdict of every record of a run."""
+        query = """SELECT cases.id, verdict FROM results JOIN cases ON cases.number = results."case"
+                   WHERE run = (SELECT number FROM runs WHERE id = ?)"""
+        yield from self._db.execute(query, (run.id,))
+
+    def elements(self, run: Run) -> int:
+        """How many numbers were compared."""
+        query = "SELECT numbers FROM results WHERE run = (SELECT number FROM runs WHERE id = ?)"
+        return sum(packing.elements(blob) for (blob,) in self._db.execute(query, (run.id,)))
 
     def _returned(self, run: Run, case: str) -> bytes:
         query = """SELECT arrays FROM returned JOIN cases ON cases.number = returned."case"

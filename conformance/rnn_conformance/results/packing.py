@@ -33,6 +33,11 @@ def unpack_numbers(blob: bytes) -> dict[str, Any]:
     return dict(zip(NUMBERS, found, strict=True))
 
 
+def elements(blob: bytes) -> int:
+    """How many numbers were compared, of what `numbers` gave."""
+    return int(unpack_numbers(blob)["elements"])
+
+
 def pack_arrays(arrays: Sequence[np.ndarray]) -> bytes:
     """Arrays as bytes."""
     return msgspec.msgpack.encode(

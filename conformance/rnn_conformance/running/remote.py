@@ -110,10 +110,14 @@ class RemoteAdapter(Adapter):
     def describe(self) -> Description:
         return self.description
 
+    def ask(self, spec: LayerSpec) -> None:
+        """Raise `Unsupported` where the capabilities do not name what a spec asks for; nothing is built."""
+        if self._can is not None:
+            expressible.check(self._can, spec, composed=self.is_composed)
+
     def build(self, spec: LayerSpec) -> Model:
         is_composed = self.is_composed
-        if self._can is not None:
-            expressible.check(self._can, spec, composed=is_composed)
+        self.ask(spec)
         if is_composed and spec.arguments.get("stateful"):
             return Carrying(self.build, spec)
         own = native(spec, self._can) if self._can and is_composed else spec

@@ -10,38 +10,43 @@ import multiprocessing
 import platform
 import queue
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    Executor,
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rnn_fixtures.case import Case
+from rnn_fixtures.full import index
+from rnn_fixtures.store import Store
 
 from rnn_conformance.contract.adapter import Description
-from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, ConfigurationError
+from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
 from rnn_conformance.judging import differences
-from rnn_conformance.judging.bench import build_key, program_key
 from rnn_conformance.results.database import Results, Run, new_run
 from rnn_conformance.results.record import Record
+from rnn_conformance.running import cluster as clusters
 from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.cluster import Cluster
 from rnn_conformance.running.remote import RemoteAdapter
 from rnn_conformance.running.session import Limits, Session
+from rnn_conformance.running.tasks import Shard, Task, tasks
 from rnn_conformance.running.worker import Batch, describe, run_batch, start
 from rnn_conformance.selection import compile_selection
 
-BATCH = 48
 # A process of ours that died, of which nothing is known, is replaced so many times.
 REPLACED = 3
+# Tasks whose workers on a cluster were killed are handed out again, so many times in a run.
+GIVEN_UP = 20
 # After an interrupt, processes have so long to end by themselves.
 END_LIMIT = 5.0
 
@@ -52,8 +57,14 @@ class Options:
 
     Attributes
     ----------
+    cases : sequence of Case
+        Those of the stored tiers.
     dtypes : sequence of str
         ``float32`` and so on; "all" stands for every dtype that the suite knows.
+    full : mapping, optional
+        How many cases of the full tier there are beyond the stored ones, in each dtype; None where that tier is not asked for.
+    cluster : Cluster, optional
+        Whose workers do the work, instead of processes of this machine.
     timeout : float
         Seconds for one request to an adapter.
     memory : int
@@ -72,6 +83,8 @@ class Options:
     fixtures: str
     resume: bool = False
     memory: int = Limits.memory
+    full: Mapping[str, int] | None = None
+    cluster: Cluster | None = None
 
 
 class Progress:
@@ -93,29 +106,6 @@ class Outcome:
 
     runs: list[Run] = field(default_factory=list)
     unavailable: dict[str, AdapterUnavailable] = field(default_factory=dict)
-
-
-def batches(cases: Iterable[Case], limit: int = BATCH) -> Iterator[list[Case]]:
-    """Batches of at most about ``limit`` cases that never part cases that share a build, and seldom those that share a program."""
-    batch: list[Case] = []
-    for group in _together(cases, limit):
-        if batch and len(batch) + len(group) > limit:
-            yield batch
-            batch = []
-        batch += group
-    if batch:
-        yield batch
-
-
-def _together(cases: Iterable[Case], limit: int) -> Iterator[list[Case]]:
-    """Cases that share a program, one group after another; where these are more than ``limit``, those that share a build."""
-    ordered = sorted(cases, key=lambda c: (str(program_key(c)), str(build_key(c)), c.id))
-    for _, same in groupby(ordered, key=program_key):
-        members = list(same)
-        if len(members) <= limit:
-            yield members
-        else:
-            yield from (list(group) for _, group in groupby(members, key=build_key))
 
 
 @contextmanager
@@ -149,12 +139,68 @@ def probe(ref: AdapterRef) -> Description:
 
 
 @dataclass
+class _Job:
+    """A run, and what there is to do for it.
+
+    Attributes
+    ----------
+    lost : list of Task
+        Those that were handed to a process that died.
+    """
+
+    run: Run
+    tasks: Iterator[Task]
+    declared: Sequence[differences.Known]
+    lost: list[Task] = field(default_factory=list)
+    given_up: int = 0
+
+
+@dataclass
+class _Pool:
+    """Processes that judge, and how many there are."""
+
+    executor: Executor
+    width: int
+
+    def describe(self, ref: AdapterRef) -> Description:
+        return self.executor.submit(describe, ref).result()
+
+    def run(self, *arguments: Any) -> Future[Batch]:
+        return self.executor.submit(run_batch, *arguments)
+
+    def gave_up(self, future: Future[Batch]) -> bool:
+        """Whether a task is to be handed out again."""
+        return False
+
+
+@dataclass
+class _OnCluster(_Pool):
+    """Workers of a cluster."""
+
+    limits: Limits
+    expected: clusters.Expected
+
+    def describe(self, ref: AdapterRef) -> Description:
+        what = self.executor.submit(clusters.describe, ref, self.limits, self.expected).result()
+        self.expected = replace(self.expected, framework=what.framework, version=what.version)
+        return what
+
+    def run(self, *arguments: Any) -> Future[Batch]:
+        action: Callable[..., Batch] = clusters.run_batch
+        return self.executor.submit(action, *arguments, self.limits, self.expected)
+
+    def gave_up(self, future: Future[Batch]) -> bool:
+        error = future.exception()
+        return error is not None and clusters.gave_up(error)
+
+
+@dataclass
 class _Started:
-    """An adapter says what it is; the answer is what there is to do, from which the lane takes off what is done."""
+    """An adapter says what it is; the answer is what there is to do."""
 
     ref: AdapterRef
     what: Description
-    answer: queue.Queue[list[tuple[Run, list[Case]]]]
+    answer: queue.Queue[list[_Job]]
 
 
 @dataclass
@@ -202,9 +248,9 @@ class _AdapterRun:
         else:
             self._sink.put(_Left(self.ref, None))
 
-    def _plan(self, what: Description) -> list[tuple[Run, list[Case]]]:
+    def _plan(self, what: Description) -> list[_Job]:
         """Ask the main thread, which owns the results."""
-        answer: queue.Queue[list[tuple[Run, list[Case]]]] = queue.Queue()
+        answer: queue.Queue[list[_Job]] = queue.Queue()
         self._sink.put(_Started(self.ref, what, answer))
         while not self._stop.is_set():
             try:
@@ -213,63 +259,80 @@ class _AdapterRun:
                 continue
         return []
 
-    def _run(self) -> None:
+    @contextmanager
+    def _pool(self) -> Iterator[_Pool]:
         limits = Limits(self.options.timeout, self.options.memory)
-        todo: list[tuple[Run, list[Case]]] | None = None
+        if self.options.cluster is None:
+            with judges(self.workers, self._stop, limits) as executor:
+                yield _Pool(executor, self.workers)
+            return
+        store = Store(self.options.data, check=False)
+        full = "" if self.options.full is None else index.read(self.options.data).digest
+        expected = clusters.Expected(store.digest, full)
+        with clusters.workers(self.options.cluster) as (executor, width):
+            yield _OnCluster(executor, max(1, width * self.workers // self.options.workers), limits, expected)
+
+    def _run(self) -> None:
+        todo: list[_Job] | None = None
         what: Description | None = None
         for _ in range(REPLACED):
-            with judges(self.workers, self._stop, limits) as pool:
+            with self._pool() as pool:
                 try:
                     if todo is None:
                         asked = time.monotonic()
-                        what = pool.submit(describe, self.ref).result()
+                        what = pool.describe(self.ref)
                         spent = {"starting": time.monotonic() - asked}
                         todo = self._plan(what)
-                        for run, _ in todo[:1]:
-                            self._sink.put(_Records(self.ref, run, [], spent))
+                        for job in todo[:1]:
+                            self._sink.put(_Records(self.ref, job.run, [], spent))
                     while todo and not self._stop.is_set():
-                        self._run_cases(pool, what, *todo[0])
+                        self._run_job(pool, what, todo[0])
                         if not self._stop.is_set():
-                            self._sink.put(_Finished(todo.pop(0)[0]))
+                            self._sink.put(_Finished(todo.pop(0).run))
                     return
                 except BrokenExecutor:  # what it had not handed over is done again
                     continue
         raise RuntimeError(f"processes that judge {self.ref.name!r} died {REPLACED} times")
 
-    def _run_cases(
-        self, pool: ProcessPoolExecutor, what: Description | None, run: Run, cases: list[Case]
-    ) -> None:
-        """Run the cases, and take those that are done off the list."""
+    def _run_job(self, pool: _Pool, what: Description | None, job: _Job) -> None:
         assert what is not None
-        reason = _refusal(what, run.device, run.dtype)
-        if reason is not None:
-            self._sink.put(_Records(self.ref, run, [_unsupported(c, reason) for c in cases], {}))
-            return
-        waiting = list(batches(cases))[::-1]
-        pending: set[Future[Batch]] = set()
-        while (waiting or pending) and not self._stop.is_set():
-            # One more than there are processes, so that none waits for work.
-            while waiting and len(pending) <= self.workers:
-                arguments = (self.ref, run.dtype, run.device, waiting.pop(), self.options.data)
-                pending.add(pool.submit(run_batch, *arguments))
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                batch = future.result()
-                self._sink.put(_Records(self.ref, run, batch.records, batch.spent))
-                finished = {record.case for record in batch.records}
-                cases[:] = [case for case in cases if case.id not in finished]
-                if batch.rest:
-                    waiting.append(batch.rest)
+        run = job.run
+        refusal = _refusal(what, run.dtype)
+        pending: dict[Future[Batch], Task] = {}
+        try:
+            while not self._stop.is_set():
+                # One more than there are processes, so that none waits for work.
+                while len(pending) <= pool.width:
+                    task = job.lost.pop() if job.lost else next(job.tasks, None)
+                    if task is None:
+                        break
+                    pending[pool.run(self.ref, run.dtype, run.device, task, job.declared, refusal)] = task
+                if not pending:
+                    return
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    if pool.gave_up(future):
+                        job.given_up += 1
+                        if job.given_up > GIVEN_UP:
+                            raise RuntimeError(
+                                f"workers of the cluster were killed again and again: {future.exception()}"
+                            )
+                        job.lost.append(pending.pop(future))
+                        continue
+                    batch = future.result()
+                    self._sink.put(_Records(self.ref, run, batch.records, batch.spent))
+                    del pending[future]
+                    if batch.rest is not None:
+                        job.lost.append(batch.rest)
+        except BrokenExecutor:
+            job.lost += pending.values()
+            raise
 
 
-def _refusal(what: Description, device: str, dtype: str) -> str | None:
+def _refusal(what: Description, dtype: str) -> str | None:
     if dtype not in what.dtypes:
         return f"the adapter does not offer {dtype}"
     return what.dtypes[dtype]
-
-
-def _unsupported(case: Case, reason: str) -> Record:
-    return Record.failure(case, "unsupported", reason, clause="SHAPE-7")
 
 
 def _environment(what: Description) -> dict[str, object]:
@@ -290,10 +353,12 @@ def _plan(
     what: Description,
     declared: Sequence[differences.Known],
     options: Options,
-) -> list[tuple[Run, list[Case]]]:
-    """The runs of an adapter, one per dtype, with the cases that are still to do."""
-    plan = []
+) -> tuple[list[_Job], int]:
+    """The runs of an adapter, one per dtype, with what is still to do, and how many records that will give."""
+    plan, total = [], 0
     matches = compile_selection(options.selection) if options.selection else lambda case, dtype: True
+    full = options.full or {}
+    shard = Shard.of(options.shard)
     for dtype in options.dtypes:
         cases = [c for c in options.cases if dtype in c.dtypes and matches(c, dtype)]
         run = new_run(
@@ -306,18 +371,27 @@ def _plan(
             version=what.version,
             device=options.device,
             dtype=dtype,
-            selected=len(cases),
+            selected=len(cases) + full.get(dtype, 0),
             environment=_environment(what),
             declared=[dict(vars(known)) for known in declared],
         )
         earlier = results.resumable(run) if options.resume else None
+        done: frozenset[int] = frozenset()
         if earlier is None:
             results.start(run)
         else:
-            done = results.done(earlier)
-            run, cases = earlier, [c for c in cases if c.id not in done]
-        plan.append((run, cases))
-    return plan
+            done = frozenset(map(hash, results.done(earlier)))
+            run, cases = earlier, [c for c in cases if hash(c.id) not in done]
+        total += run.selected - len(done)
+        left = tasks(
+            cases,
+            options.data,
+            shard.parts(options.selection) if full.get(dtype) else (),
+            options.selection,
+            done,
+        )
+        plan.append(_Job(run, left, declared))
+    return plan, total
 
 
 def execute(refs: Sequence[AdapterRef], options: Options, results: Results, progress: Progress) -> Outcome:
@@ -326,17 +400,15 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
     Records are committed to ``results`` batch by batch, by this thread alone.
     """
     outcome = Outcome()
-    by_id = {c.id: c for c in options.cases}
-    declared: dict[str, list[differences.Known]] = {}
     sink: queue.Queue[_Event] = queue.Queue()
     stop = multiprocessing.get_context("spawn").Event()
     lanes = min(options.workers, len(refs))
-    tasks = [_AdapterRun(ref, options, max(1, options.workers // lanes), sink, stop) for ref in refs]
+    adapters = [_AdapterRun(ref, options, max(1, options.workers // lanes), sink, stop) for ref in refs]
     with ThreadPoolExecutor(max_workers=lanes) as executor:
         try:
-            for task in tasks:
-                executor.submit(task)
-            left = len(tasks)
+            for one in adapters:
+                executor.submit(one)
+            left = len(adapters)
             while left:
                 match sink.get():
                     case _Started(ref, what, answer):
@@ -348,16 +420,14 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                             progress.adapter_failed(ref, str(reason))
                             answer.put([])
                             continue
-                        declared[ref.name] = differences.load(ref.folder, ref.name, what, options.device)
-                        plan = _plan(results, ref, what, declared[ref.name], options)
-                        progress.adapter_started(ref, what, sum(len(cases) for _, cases in plan))
-                        outcome.runs += [run for run, _ in plan]
+                        declared = differences.load(ref.folder, ref.name, what, options.device)
+                        plan, total = _plan(results, ref, what, declared, options)
+                        progress.adapter_started(ref, what, total)
+                        outcome.runs += [job.run for job in plan]
                         answer.put(plan)
                     case _Finished(run):
                         results.finish(run)
                     case _Records(ref, run, records, spent):
-                        for record in records:
-                            differences.apply(record, by_id[record.case], run.dtype, declared[ref.name])
                         results.add(run, records, spent)
                         if records:
                             progress.records(ref, len(records))
@@ -375,18 +445,3 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
             executor.shutdown(wait=False, cancel_futures=True)
             raise
     return outcome
-
-
-def shard_of(cases: Sequence[Case], shard: str) -> list[Case]:
-    """The cases of shard ``I/N``: whole builds, dealt in turn.
-
-    Raises
-    ------
-    ConfigurationError
-        Unless 1 <= I <= N.
-    """
-    index, slash, count = shard.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise ConfigurationError(f"--shard is I/N with 1 <= I <= N, got {shard!r}")
-    dealt = list(batches(cases, limit=1))[int(index) - 1 :: int(count)]
-    return [case for batch in dealt for case in batch]

@@ -15,17 +15,16 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from multiprocessing import parent_process
-from pathlib import Path
 from typing import Any
 
 from rnn_fixtures.case import Case
-from rnn_fixtures.store import Store
 
 from rnn_conformance.contract.adapter import Description, Unsupported
 from rnn_conformance.errors import AdapterFault, Ended, Refusal, Stopped
-from rnn_conformance.judging.bench import Bench
+from rnn_conformance.judging import differences
+from rnn_conformance.judging.bench import Bench, layer_spec
 from rnn_conformance.judging.families import PROCEDURES
 from rnn_conformance.judging.families.outcome import Outcome, describe_error
 from rnn_conformance.judging.verdict import DISCREPANCIES
@@ -33,6 +32,7 @@ from rnn_conformance.results.record import Record
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.remote import RemoteAdapter
 from rnn_conformance.running.session import Limits, Session, die_with_parent
+from rnn_conformance.running.tasks import Task
 
 # After so many seconds a batch hands over what it has: what is recorded survives whatever comes.
 SLICE = 4.0
@@ -68,15 +68,30 @@ _sessions: list[Session] = []
 atexit.register(_end_sessions)
 
 
-@cache
+_own = threading.local()
+
+
+def limit(limits: Limits) -> None:
+    """What the adapters' processes that are started from here on may take."""
+    global _limits
+    _limits = limits
+
+
 def adapter(ref: AdapterRef) -> RemoteAdapter:
-    """The adapter, in a process that lives until the end or until it fails to answer.
+    """The adapter, in a process of this thread's own that lives until the end or until it fails to answer.
 
     Raises
     ------
     AdapterUnavailable
         When it cannot start; the message says what to install.
     """
+    found: dict[AdapterRef, RemoteAdapter] = vars(_own).setdefault("adapters", {})
+    if ref not in found:
+        found[ref] = _started(ref)
+    return found[ref]
+
+
+def _started(ref: AdapterRef) -> RemoteAdapter:
     stopped = (lambda: False) if _stop is None else _stop.is_set
     # A process that runs batches has no other children.
     session = Session(ref, _limits, stopped, adopts=_stop is not None)
@@ -87,11 +102,6 @@ def adapter(ref: AdapterRef) -> RemoteAdapter:
 def describe(ref: AdapterRef) -> Description:
     """The adapter's description of itself."""
     return adapter(ref).describe()
-
-
-@cache
-def _store(data: Path) -> Store:
-    return Store(data, check=False)  # the parent process has checked the digests
 
 
 def run_case(bench: Bench, case: Case) -> Record:
@@ -167,40 +177,77 @@ class Batch:
 
     Attributes
     ----------
-    rest : list of Case
+    rest : Task, optional
         Those that were not run.
     spent : mapping
         Seconds: of starting, of the framework's own, of moving messages, of judging.
     """
 
     records: list[Record]
-    rest: list[Case]
+    rest: Task | None
     spent: dict[str, float]
 
 
-def run_batch(ref: AdapterRef, dtype: str, device: str, cases: Sequence[Case], data: Path) -> Batch:
-    """Run cases in order for some seconds; every case that ran has a record."""
+def run_batch(
+    ref: AdapterRef,
+    dtype: str,
+    device: str,
+    task: Task,
+    declared: Sequence[differences.Known] = (),
+    refusal: str | None = None,
+) -> Batch:
+    """Run cases in order for some seconds; every case that ran has a record, marked where it was declared.
+
+    Parameters
+    ----------
+    refusal : str, optional
+        Why the adapter can run nothing in this dtype.
+    """
     asked = time.monotonic()
-    session = adapter(ref).session
-    bench = Bench(adapter(ref), _store(data), dtype, device)
-    bench.served = int(session.is_alive)
-    started, waited = time.monotonic(), session.waited
-    records: list[Record] = []
-    rest: list[Case] = []
-    for number, case in enumerate(cases):
-        if (records and time.monotonic() > started + SLICE) or (_stop is not None and _stop.is_set()):
-            rest = list(cases[number:])
-            break
-        try:
-            records.append(run_case(bench, case))
-        except Stopped:
-            rest = list(cases[number:])
-            break
+    if refusal is not None:
+        reason = Unsupported(refusal, "SHAPE-7")
+        work = task.work(dtype, partial(_refuse, reason))
+        every = [*work.unsupported, *((case, reason) for case in work.cases)]
+        records = [_unsupported(case, reason, dtype, declared) for case, reason in every]
+        return Batch(records, None, {"judging": time.monotonic() - asked})
+    remote = adapter(ref)
+    session = remote.session
+    started = time.monotonic()
+    work = task.work(dtype, lambda case: remote.ask(layer_spec(case, dtype, device)))
+    records = [_unsupported(case, reason, dtype, declared) for case, reason in work.unsupported]
+    made, waited, rest = time.monotonic(), session.waited, None
+    if work.arrays is not None:
+        bench = Bench(remote, work.arrays, dtype, device)
+        bench.served = int(session.is_alive)
+        for case in work.cases:
+            stopped = _stop is not None and _stop.is_set()
+            try:
+                if stopped or (records and time.monotonic() > made + SLICE):
+                    raise Stopped
+                record = run_case(bench, case)
+            except Stopped:
+                rest = task.without({record.case for record in records})
+                break
+            differences.apply(record, case, dtype, declared)
+            records.append(record)
     waited, own = session.waited - waited, sum(record.seconds for record in records)
     spent = {
         "starting": started - asked,
+        "golden data": made - started,
         "framework": own,
         "messages": waited - own,
-        "judging": time.monotonic() - started - waited,
+        "judging": time.monotonic() - made - waited,
     }
     return Batch(records, rest, spent)
+
+
+def _refuse(reason: Unsupported, case: Case) -> None:
+    raise reason
+
+
+def _unsupported(
+    case: Case, reason: Unsupported, dtype: str, declared: Sequence[differences.Known]
+) -> Record:
+    record = Record.failure(case, "unsupported", reason.reason, clause=reason.clause)
+    differences.apply(record, case, dtype, declared)
+    return record
