@@ -1,25 +1,33 @@
 """The suite's own speed, as ratios within one run: times drift with the machine, ratios do not.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/bench.py [--adapter NAME]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/bench.py [NAME ...] [--adapter NAME]
 
-Prints medians of several repetitions and their ratio to the line they are measured against.
+Prints medians of several repetitions and their ratio to the line they are measured against. Names choose among the benchmarks; README.md has the last
+results of all.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rnn_reference
+import site_of_many as site
 from rnn_conformance.judging.bench import build_key
 from rnn_conformance.results.database import Results, new_run
 from rnn_conformance.results.record import Record
@@ -28,6 +36,8 @@ from rnn_conformance.running.registry import resolve
 from rnn_conformance.running.tasks import StoredTask, Task, batches
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
+from rnn_fixtures.full import computing, index
+from rnn_fixtures.full.parts import Part, parts
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.problem import draw_problem
 from rnn_fixtures.store import Store
@@ -235,13 +245,92 @@ def start_up() -> None:
     )
 
 
+def _computed(part: Part) -> int:
+    writer = computing.computed(domain(), part, index.read(DATA))
+    return len(writer.golden)
+
+
+def generation(count: int = 12) -> None:
+    """Certified trajectories of the full tier a second, where the index says which draw serves, on two processes and on one."""
+    every = [p for p in parts(domain()) if p.family == "forward" and dict(p.levels)["size"] == "small"]
+    chosen = every[7 :: len(every) // count][:count]
+    trajectories = sum(len(computing.trajectories(domain(), part)) for part in chosen)
+    seconds = {}
+    for processes in (2, 1):
+        with ProcessPoolExecutor(processes) as executor:
+            list(executor.map(_computed, chosen[:2]))  # started
+            started = time.perf_counter()
+            list(executor.map(_computed, chosen))
+            seconds[processes] = time.perf_counter() - started
+    lines = {f"{n} process(es)": taken / trajectories for n, taken in seconds.items()}
+    show("a certified trajectory of B2 T4 F5 U3", lines)
+    print(f"  {trajectories / seconds[2]:.0f} a second on two processes")
+
+
+def _peak(command: list[str]) -> tuple[float, float, dict[str, Any]]:
+    """Seconds, the most memory that the process itself had (MB), and what it printed."""
+    started, peak = time.perf_counter(), 0.0
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    reading: queue.Queue[bytes] = queue.Queue()
+    assert process.stdout is not None
+    threading.Thread(target=lambda: reading.put(process.stdout.read()), daemon=True).start()  # type: ignore[union-attr]
+    while process.poll() is None:
+        with suppress(OSError, StopIteration):
+            status = Path(f"/proc/{process.pid}/status").read_text("ascii")
+            peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line))
+        time.sleep(0.1)
+    return time.perf_counter() - started, peak / 1024, json.loads(reading.get())
+
+
+def growth(shards: tuple[int, ...] = (256, 3)) -> None:
+    """What a hundred times as many cases take of time and of the parent's memory: an adapter that can express none, so that all is the suite's own."""
+    target = f"{Path(__file__).resolve().with_name('nothing.py')}:Nothing"
+    found = []
+    for count in shards:
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["--tier", "full", "--shard", f"1/{count}", "--out", folder, "--format", "json"]
+            command = [sys.executable, "-m", "rnn_conformance", "run", "--adapter", target, *options]
+            seconds, peak, said = _peak(command)
+            found.append((int(said["runs"][0]["selected"]), seconds, peak))
+    print("growth with the number of cases, the parent's peak memory")
+    for cases, seconds, peak in found:
+        print(
+            f"  {cases:>8,} cases {seconds:8.1f} s {peak:8.0f} MB {peak / found[0][2]:10.2f} x the memory of the first"
+        )
+    (few, first, _), (many, last, _) = found[0], found[-1]
+    print(f"  {1e3 * (last - first) / (many - few):.2f} ms for each further case")
+
+
+def workers(adapter: str) -> None:
+    """The smoke tier with one process and with two."""
+
+    def run(count: int) -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["--tier", "smoke", "--workers", str(count), "--out", folder]
+            command = [sys.executable, "-m", "rnn_conformance", "run", "--adapter", adapter, *options]
+            return subprocess.run(command, check=False, capture_output=True)
+
+    show(f"the smoke tier on {adapter}", {f"--workers {n}": median(partial(run, n), 3) for n in (2, 1)})
+
+
 if __name__ == "__main__":
+    every: dict[str, Callable[[str], None]] = {
+        "arithmetics": lambda adapter: arithmetics(),
+        "reference": lambda adapter: float_layers(),
+        "builds": sharing_builds,
+        "overhead": overhead,
+        "records": lambda adapter: results(),
+        "start-up": lambda adapter: start_up(),
+        "generation": lambda adapter: generation(),
+        "growth": lambda adapter: growth(),
+        "workers": workers,
+        "site": lambda adapter: site.main([]),
+    }
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
     parser.add_argument("--adapter", default="numpy")
     chosen = parser.parse_args()
-    arithmetics()
-    float_layers()
-    sharing_builds(chosen.adapter)
-    overhead(chosen.adapter)
-    results()
-    start_up()
+    if unknown := set(chosen.names) - every.keys():
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    for name in chosen.names or every:
+        every[name](chosen.adapter)

@@ -85,11 +85,11 @@ def new_run(**fields: Any) -> Run:
 
 @dataclass
 class _Place:
-    """Where the records of a run go: numbers of the run and of the golden data, and how many bytes of returned arrays are there."""
+    """Where the records of a run go: numbers of the run and of the golden data, and the run's id."""
 
     run: int
     revision: int
-    kept: int
+    id: str
 
 
 class Discrepancy(NamedTuple):
@@ -140,6 +140,7 @@ class Results:
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.path = folder / FILE
         self.damaged = 0
+        self._kept: dict[str, int] = {}  # bytes of returned arrays, by run
         if not create and not self.path.is_file():
             raise ConfigurationError(
                 f"{folder} holds no results ({FILE} is missing); make some with: rnn-conformance run --out {folder}"
@@ -252,9 +253,10 @@ class Results:
 
     def _place(self, run: Run) -> _Place:
         number = self._number(run)
-        query = "SELECT COALESCE(SUM(LENGTH(arrays)), 0) FROM returned WHERE run = ?"
-        kept = int(self._db.execute(query, (number,)).fetchone()[0])
-        return _Place(number, self._once("revisions", digest=run.fixtures), kept)
+        if run.id not in self._kept:
+            query = "SELECT COALESCE(SUM(LENGTH(arrays)), 0) FROM returned WHERE run = ?"
+            self._kept[run.id] = int(self._db.execute(query, (number,)).fetchone()[0])
+        return _Place(number, self._once("revisions", digest=run.fixtures), run.id)
 
     def _add(self, place: _Place, record: Record) -> None:
         row = _Row(
@@ -285,8 +287,8 @@ class Results:
         if row.agrees_with is not None:
             values = (number, case, row.agrees_with, row.observation or "")
             self._db.execute("INSERT OR REPLACE INTO explained VALUES (?, ?, ?, ?)", values)
-        if returned and place.kept < RETURNED:
-            place.kept += len(returned)
+        if returned and self._kept[place.id] < RETURNED:
+            self._kept[place.id] += len(returned)
             self._db.execute("INSERT OR REPLACE INTO returned VALUES (?, ?, ?)", (number, case, returned))
 
     def _once(self, table: str, **facts: str | int) -> int:

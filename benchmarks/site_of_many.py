@@ -1,6 +1,6 @@
 """The site of many results: how long it takes to build, how large it is, and how soon its front page answers.
 
-``python benchmarks/site.py [CASES [IMPLEMENTATIONS]]``; 100,000 cases and 10 implementations by default. Cases of the golden data are taken again and
+``python benchmarks/site_of_many.py [CASES [IMPLEMENTATIONS]]``; 100,000 cases and 10 implementations by default. Cases of the golden data are taken again and
 again under other names; nothing is run. With Playwright and Chromium the front page is opened, too.
 """
 
@@ -103,9 +103,9 @@ def opened(index: Path) -> dict[str, float]:
     return {"interactive": there, "first filter": first, "next filter": again}
 
 
-def main() -> None:
+def main(given: list[str]) -> None:
     """Fill, build, open."""
-    count, implementations = (int(a) for a in [*sys.argv[1:], *("100000", "10")[len(sys.argv) - 1 :]])
+    count, implementations = (int(a) for a in [*given, *("100000", "10")[len(given) :]])
     cases = many(count)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
@@ -129,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
