@@ -25,6 +25,7 @@ def command() -> None:
 
 def _compute() -> dict[str, bytes]:
     try:
+        import flint  # noqa: F401 - what the processes that compute will import
         from rnn_fixtures.generate import generate
     except ImportError as error:
         raise ConfigurationError(
@@ -76,6 +77,7 @@ def extend_command() -> None:
 def index_command(workers: int | None) -> None:
     """Bring the index of the full tier up to date: numbers are searched for where it has none; what it has stays."""
     try:
+        import flint  # noqa: F401
         from rnn_fixtures.full import indexing
     except ImportError as error:
         raise ConfigurationError(
@@ -141,6 +143,7 @@ def _verify_full(data: Path, shard: Shard) -> int:
     from rich.progress import Progress
 
     try:
+        import flint  # noqa: F401
         from rnn_fixtures.full.indexing import verified
     except ImportError as error:
         raise ConfigurationError(
