@@ -12,6 +12,7 @@ from rnn_fixtures.case import Case
 
 from rnn_conformance import profiles
 from rnn_conformance.cli.common import (
+    any_tier_option,
     data_option,
     format_option,
     is_pretty,
@@ -19,7 +20,6 @@ from rnn_conformance.cli.common import (
     open_store,
     select,
     select_option,
-    tier_option,
 )
 from rnn_conformance.errors import NothingSelected
 from rnn_conformance.running.tasks import full_cases
@@ -28,7 +28,7 @@ KEYS = ("id", "family", "layer", "tier", "arguments", "size", "claims", "clauses
 
 
 @click.command("cases")
-@tier_option
+@any_tier_option
 @select_option
 @click.option("--profile", default=None, metavar="NAME", help="Those of a profile (spec/profiles.toml).")
 @data_option
@@ -36,7 +36,7 @@ KEYS = ("id", "family", "layer", "tier", "arguments", "size", "claims", "clauses
 def command(tier: str, selection: str, profile: str | None, data: Path | None, style: str | None) -> None:
     """List cases: their ids, or with --format json their arguments, clauses and dtypes too."""
     store = open_store(data)
-    cases: Iterable[Case] = select(store.cases(), tier, selection)
+    cases: Iterable[Case] = select(store.cases(), "core" if tier == "full" else tier, selection)
     if profile is not None:
         cases = profiles.find(profile).members(cases)
     elif tier == "full":

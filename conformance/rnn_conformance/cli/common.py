@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rnn_fixtures.case import TIERS, Case
+from rnn_fixtures.case import STORED, TIERS, Case
 from rnn_fixtures.store import Store, select_tier
 
-from rnn_conformance.errors import ConfigurationError, NothingSelected
+from rnn_conformance.errors import NothingSelected
 from rnn_conformance.selection import compile_selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,14 +41,23 @@ def data_option(function: F) -> F:
 
 
 def tier_option(function: F) -> F:
-    """``--tier``."""
+    """``--tier``: of the stored ones."""
+    return _tier_option(STORED)(function)
+
+
+def any_tier_option(function: F) -> F:
+    """``--tier``, full among them: for commands that compute cases."""
+    return _tier_option(TIERS)(function)
+
+
+def _tier_option(tiers: Sequence[str]) -> Callable[[F], F]:
     return click.option(
         "--tier",
-        type=click.Choice(TIERS),
+        type=click.Choice(tiers),
         default="core",
         show_default=True,
         help="Each tier contains the ones before it.",
-    )(function)
+    )
 
 
 def select_option(function: F) -> F:
@@ -94,10 +103,6 @@ def selected_cases(store: Store, tier: str, selection: str) -> list[Case]:
     NothingSelected
         When there are none.
     """
-    if tier == "full":
-        raise ConfigurationError(
-            "this command takes stored cases: --tier smoke or core; those of the full tier beyond them are computed where they are run"
-        )
     cases = select(store.cases(), tier, selection)
     if not cases:
         raise NothingSelected(nothing(tier, selection))

@@ -10,6 +10,7 @@ from rnn_fixtures.coverage import clause_coverage, combination_coverage, group_c
 from rnn_fixtures.domain import clauses, domain
 
 from rnn_conformance.cli.common import (
+    any_tier_option,
     data_option,
     format_option,
     is_pretty,
@@ -17,12 +18,11 @@ from rnn_conformance.cli.common import (
     print_json,
     print_table,
     select,
-    tier_option,
 )
 
 
 @click.command("coverage")
-@tier_option
+@any_tier_option
 @click.option(
     "--strength",
     type=click.IntRange(1, 4),
@@ -39,7 +39,7 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
     from rnn_conformance.proving.variants import REGISTRY
 
     store = open_store(data)
-    cases = select(store.cases(), tier, "")
+    cases = select(store.cases(), "core" if tier == "full" else tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
     groups = [
         group_coverage(domain(), cases, layer, group)

@@ -19,6 +19,7 @@ from rnn_fixtures.store import DataError, Store
 from rnn_conformance import profiles
 from rnn_conformance.cases import Cases, full_digest
 from rnn_conformance.cli.common import (
+    any_tier_option,
     data_option,
     format_option,
     is_pretty,
@@ -29,7 +30,6 @@ from rnn_conformance.cli.common import (
     provider_library_option,
     select,
     select_option,
-    tier_option,
 )
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.contract.capabilities import Capabilities
@@ -215,7 +215,7 @@ def _cluster(address: str | None, resources: tuple[str, ...], data: Path | None)
     metavar="NAME",
     help="Adapter, module:Class or path.py:Class of your own, or cmd:PROGRAM (repeatable; default: all that can run here).",
 )
-@tier_option
+@any_tier_option
 @select_option
 @click.option(
     "--dtype",
