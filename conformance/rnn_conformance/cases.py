@@ -44,11 +44,6 @@ class Cases(Mapping[str, Case]):
         """
         return self._store if name in self.stored else self._computed(name)[0]
 
-    @property
-    def digest(self) -> str:
-        """Of the stored golden data."""
-        return self._store.digest
-
     def _computed(self, name: str) -> tuple[Store, dict[str, Case]]:
         part = part_of(domain(), name)
         if part is None or not has_full(self._store.folder):

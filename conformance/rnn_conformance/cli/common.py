@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ import click
 from rnn_fixtures.case import STORED, TIERS, Case
 from rnn_fixtures.store import Store, select_tier
 
-from rnn_conformance.errors import NothingSelected
+from rnn_conformance.errors import ConfigurationError, NothingSelected
 from rnn_conformance.selection import compile_selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,6 +124,18 @@ def nothing(tier: str, selection: str) -> str:
     return (
         f"no case of tier {tier} matches {selection!r}; list cases with: rnn-conformance cases --tier {tier}"
     )
+
+
+def require_flint() -> None:
+    """Refuse where golden data cannot be computed, before processes that would do so are started.
+
+    Raises
+    ------
+    ConfigurationError
+        When python-flint is not installed.
+    """
+    if find_spec("flint") is None:
+        raise ConfigurationError("computing golden data needs flint: pip install 'rnn-conformance[generate]'")
 
 
 def is_pretty(style: str | None) -> bool:

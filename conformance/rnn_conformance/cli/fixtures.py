@@ -13,7 +13,14 @@ from rnn_fixtures.locations import DATA, SPEC
 from rnn_fixtures.store import Store, differences, write
 
 from rnn_conformance import __version__
-from rnn_conformance.cli.common import data_option, open_store, select_option, selected_cases, tier_option
+from rnn_conformance.cli.common import (
+    data_option,
+    open_store,
+    require_flint,
+    select_option,
+    selected_cases,
+    tier_option,
+)
 from rnn_conformance.errors import ConfigurationError, Exit, NothingSelected
 from rnn_conformance.running.tasks import Shard
 
@@ -24,16 +31,11 @@ def command() -> None:
 
 
 def _compute() -> dict[str, bytes]:
-    try:
-        import flint  # noqa: F401 - what the processes that compute will import
-        from rnn_fixtures.generate import generate
-    except ImportError as error:
-        raise ConfigurationError(
-            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
-        ) from error
+    require_flint()
     from rich.console import Console
     from rich.progress import Progress
     from rnn_fixtures.domain import domain
+    from rnn_fixtures.generate import generate
 
     console = Console(stderr=True)
     with (
@@ -76,16 +78,11 @@ def extend_command() -> None:
 )
 def index_command(workers: int | None) -> None:
     """Bring the index of the full tier up to date: numbers are searched for where it has none; what it has stays."""
-    try:
-        import flint  # noqa: F401
-        from rnn_fixtures.full import indexing
-    except ImportError as error:
-        raise ConfigurationError(
-            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
-        ) from error
+    require_flint()
     from rich.console import Console
     from rich.progress import Progress
     from rnn_fixtures.domain import domain
+    from rnn_fixtures.full import indexing
 
     console = Console(stderr=True)
     with (
@@ -142,13 +139,9 @@ def _verify_full(data: Path, shard: Shard) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    try:
-        import flint  # noqa: F401
-        from rnn_fixtures.full.indexing import verified
-    except ImportError as error:
-        raise ConfigurationError(
-            f"computing golden data needs {error.name}: pip install 'rnn-conformance[generate]'"
-        ) from error
+    require_flint()
+    from rnn_fixtures.full.indexing import verified
+
     console, parts = Console(stderr=True), list(shard.parts())
     count, faults = 0, []
     with (

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from rnn_conformance.cli.common import (
     print_json,
     print_table,
     provider_library_option,
+    require_flint,
     select,
     select_option,
 )
@@ -177,10 +177,7 @@ def _beyond(part: Shard, store: Store, dtypes: list[str], selection: str) -> dic
     """How many cases of the full tier there are beyond the stored ones, in each dtype."""
     from rich.console import Console
 
-    if find_spec("flint") is None:
-        raise ConfigurationError(
-            "computing golden data of the full tier needs flint: pip install 'rnn-conformance[generate]'"
-        )
+    require_flint()
     with Console(stderr=True).status("counting the cases of the full tier"):
         try:
             return full_count(part, store.folder, dtypes, selection)

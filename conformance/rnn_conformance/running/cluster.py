@@ -126,7 +126,7 @@ class Expected:
         Digest of the golden data.
     full : str
         Digest of the index of the full tier; empty where that tier is not run.
-    what : Description, optional
+    framework, version : str
         What the adapter said of itself on the first worker.
     """
 
