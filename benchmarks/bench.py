@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import queue
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import reporting
 import rnn_reference
-import site_of_many as site
+from measured import peak
 from rnn_conformance.judging.bench import build_key
 from rnn_conformance.results.database import Results, new_run
 from rnn_conformance.results.record import Record
@@ -267,21 +264,6 @@ def generation(count: int = 12) -> None:
     print(f"  {trajectories / seconds[2]:.0f} a second on two processes")
 
 
-def _peak(command: list[str]) -> tuple[float, float, dict[str, Any]]:
-    """Seconds, the most memory that the process itself had (MB), and what it printed."""
-    started, peak = time.perf_counter(), 0.0
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    reading: queue.Queue[bytes] = queue.Queue()
-    assert process.stdout is not None
-    threading.Thread(target=lambda: reading.put(process.stdout.read()), daemon=True).start()  # type: ignore[union-attr]
-    while process.poll() is None:
-        with suppress(OSError, StopIteration):
-            status = Path(f"/proc/{process.pid}/status").read_text("ascii")
-            peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line))
-        time.sleep(0.1)
-    return time.perf_counter() - started, peak / 1024, json.loads(reading.get())
-
-
 def growth(shards: tuple[int, ...] = (256, 3)) -> None:
     """What a hundred times as many cases take of time and of the parent's memory: an adapter that can express none, so that all is the suite's own."""
     target = f"{Path(__file__).resolve().with_name('nothing.py')}:Nothing"
@@ -290,12 +272,12 @@ def growth(shards: tuple[int, ...] = (256, 3)) -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = ["--tier", "full", "--shard", f"1/{count}", "--out", folder, "--format", "json"]
             command = [sys.executable, "-m", "rnn_conformance", "run", "--adapter", target, *options]
-            seconds, peak, said = _peak(command)
-            found.append((int(said["runs"][0]["selected"]), seconds, peak))
+            seconds, memory, said = peak(command)
+            found.append((int(json.loads(said)["runs"][0]["selected"]), seconds, memory))
     print("growth with the number of cases, the parent's peak memory")
-    for cases, seconds, peak in found:
+    for cases, seconds, memory in found:
         print(
-            f"  {cases:>8,} cases {seconds:8.1f} s {peak:8.0f} MB {peak / found[0][2]:10.2f} x the memory of the first"
+            f"  {cases:>8,} cases {seconds:8.1f} s {memory:8.0f} MB {memory / found[0][2]:10.2f} x the memory of the first"
         )
     (few, first, _), (many, last, _) = found[0], found[-1]
     print(f"  {1e3 * (last - first) / (many - few):.2f} ms for each further case")
@@ -324,7 +306,7 @@ if __name__ == "__main__":
         "generation": lambda adapter: generation(),
         "growth": lambda adapter: growth(),
         "workers": workers,
-        "site": lambda adapter: site.main([]),
+        "reporting": lambda adapter: reporting.main([]),
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))

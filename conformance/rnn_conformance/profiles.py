@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import SPEC
@@ -106,11 +105,18 @@ def digest_of(cases: Iterable[Case]) -> str:
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(c.id for c in cases)).encode()).hexdigest()
 
 
-def standing(profile: Profile, members: Iterable[Case], by_case: Mapping[str, Mapping[str, Any]]) -> Standing:
-    """From an implementation's newest records in the profile's dtype, of the profile's cases."""
+def standing(profile: Profile, members: Iterable[Case], shown: Callable[[str], str | None]) -> Standing:
+    """From an implementation's newest results in the profile's dtype.
+
+    Parameters
+    ----------
+    members : iterable of Case
+        The profile's cases.
+    shown : callable
+        Case id to the verdict, ``known`` for a known discrepancy, None without a result.
+    """
     verdicts: Counter[str] = Counter()
     for case in members:
-        record = by_case.get(case.id)
-        known = record is not None and record["known"] and record["verdict"] != "stale"
-        verdicts["missing" if record is None else "known" if known else str(record["verdict"])] += 1
+        verdict = shown(case.id)
+        verdicts["missing" if verdict is None else verdict.partition(" ")[0]] += 1  # "pass (composed)"
     return Standing(profile, verdicts)

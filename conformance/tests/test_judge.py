@@ -54,7 +54,9 @@ def judged(cases: Path, outputs: Path, out: Path) -> tuple[int, dict[str, dict[s
     assert done.stdout, done.stderr
     (subject,) = collect([out])
     assert subject.run.adapter == "chip"
-    return done.returncode, {stem(case): record for case, record in subject.by_case.items()}
+    return done.returncode, {
+        stem(case): record for case, record in ((r["case"], r) for r in subject.records())
+    }
 
 
 def test_right_outputs_pass(cases: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rnn_conformance.judging.bench import Bench
-from rnn_conformance.judging.precision_classes import FEWEST, MEAN, RMS, Spread, is_counted, spread
+from rnn_conformance.judging.precision_classes import FEWEST, MEAN, RMS, Spread, is_counted, spread, sums
 from rnn_conformance.proving.variants.base import Variant, VariantAdapter
 from rnn_conformance.proving.variants.numbers import rounded
 from rnn_conformance.running.worker import run_case
@@ -39,7 +39,7 @@ def seen(variant: Variant, dtype: str = "float32", layer: str = "") -> Spread:
     records = [run_case(bench, case).to_json() for case in chosen]
     # None of this shows in a verdict.
     assert all(r["verdict"] in ("pass", "unsupported") for r in records) or dtype == "float16"
-    result = spread(records, cases())
+    result = spread(((r["case"], own) for r in records if (own := sums(r))), cases())
     assert result is not None
     return result
 

@@ -56,7 +56,7 @@ def test_what_breaks_it(fault: Any, told: str, cases: list[Case], tmp_path: Path
         night(tmp_path, members, 1, faults={members[0].id: fault} if fault else {})
     history = History([tmp_path])
     (view,) = history.current
-    found = profiles.standing(profile, members, view.by_case)
+    found = profiles.standing(profile, members, view.columns.shown)
     assert found.text == f"training-f32, version 1: {told}"
     assert found.holds == (fault is None)
     badge = exports.profile_badge(history, profile)

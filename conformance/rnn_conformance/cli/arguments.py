@@ -29,24 +29,25 @@ def command(folders: tuple[Path, ...], data: Path | None, style: str | None) -> 
 
     Exit status 1 when an argument has no clause, no case, or no verdict from a run.
     """
+    from rnn_conformance.reporting.columns import Columns
     from rnn_conformance.results.reading import collect
 
     items = arguments.listed(domain(), list(open_store(data).cases()))
-    views = collect(folders) if folders else []
+    runs = [(subject.run, Columns(subject.records())) for subject in collect(folders)] if folders else []
     missing = arguments.gaps(items)
     rows: list[dict[str, Any]] = []
     for item in items:
         cells = {}
-        for view in views:
-            found = arguments.cell(item, view.run.dtype, view.by_case, view.shown)
-            cells[view.run.label] = found.text
+        for run, columns in runs:
+            found = arguments.cell(item, run.dtype, columns)
+            cells[run.label] = found.text
             if not found.counts and not found.reason:
-                missing.append(f"{item.name}: no verdict from {view.run.label}")
+                missing.append(f"{item.name}: no verdict from {run.label}")
         rows.append(
             {"argument": item.name, "clauses": item.clauses, "cases": len(item.cases), "verdicts": cells}
         )
     if is_pretty(style):
-        labels = [view.run.label for view in views]
+        labels = [run.label for run, _ in runs]
         table = [[r["argument"], ", ".join(r["clauses"]), r["cases"], *r["verdicts"].values()] for r in rows]
         print_table("Arguments", ["argument", "clauses", "cases", *labels], table)
         for line in missing:

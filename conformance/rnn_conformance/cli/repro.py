@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 from rnn_fixtures.case import DTYPES
-from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import Store
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.cli.common import (
     data_option,
     format_option,
@@ -74,11 +74,10 @@ def command(
     The case is made as small as it gets while the discrepancy stays. The script's own exit status is 1 while the discrepancy exists.
     """
     store = open_store(data)
-    folder = (data or DATA).resolve()
     if results is not None:
         from rnn_conformance.running.adapter_ref import REPROS
 
-        return _all(results, out or results / REPROS, store, folder, name, fresh, check, style)
+        return _all(results, out or results / REPROS, store, name, fresh, check, style)
     if case_id is None or name is None:
         raise ConfigurationError("give a CASE and --adapter NAME, or --results DIR")
     return _one(store, case_id, name, dtype, device, fresh, out)
@@ -109,7 +108,6 @@ def _all(
     results: Path,
     out: Path,
     store: Store,
-    data: Path,
     name: str | None,
     fresh: bool,
     check: bool,
@@ -120,7 +118,7 @@ def _all(
     from rnn_conformance.judging import differences
     from rnn_conformance.results.reading import collect
 
-    cases = {c.id: c for c in store.cases()}
+    cases = Cases(store)
     found = reproductions.groups(collect([results]), cases)
     given = None if name is None else resolve(name)
     found = [g for g in found if given is None or g.view.run.adapter == given.name]
@@ -139,7 +137,13 @@ def _all(
                 text = kept.read_text("utf-8")
             else:
                 text = reproduce(
-                    ref, group.case, data, run.dtype, run.device, fresh=fresh, stored=group.record
+                    ref,
+                    group.case,
+                    cases.store_of(group.case.id).folder.resolve(),
+                    run.dtype,
+                    run.device,
+                    fresh=fresh,
+                    stored=group.record,
                 ).script
             script = out / (group.stem + (kept.suffix if kept is not None else ".py"))
             if text:

@@ -37,7 +37,7 @@ from rnn_conformance.errors import AdapterNotInstalled, ConfigurationError, Exit
 from rnn_conformance.explaining.diagnosis import explanations
 from rnn_conformance.explaining.explain import explain
 from rnn_conformance.explaining.provocation import causes
-from rnn_conformance.judging.precision_classes import COUNTED, Spread, spread
+from rnn_conformance.judging.precision_classes import COUNTED, Spread, spread, sums
 from rnn_conformance.judging.shown import unshown
 from rnn_conformance.results.database import Results, Run
 from rnn_conformance.running import runner
@@ -112,7 +112,7 @@ def _summary(
                 "largest_z": results.largest_z(run),
                 "elements": results.elements(run),
                 "spent": {name: round(seconds, 3) for name, seconds in run.spent.items()},
-                "precision": _precision(spread(results.records(run, COUNTED), cases)),
+                "precision": _precision(spread(_sums(results, run), cases)),
                 "unexpected": len(unexpected),
                 "unshown": _unshown(run, results, cases),
                 "explanations": [
@@ -125,7 +125,7 @@ def _summary(
                         "takes": [vars(p) for p in c.takes],
                         "text": c.taken,
                     }
-                    for c in (causes(_told_apart(results, run, unexpected), cases) if unexpected else ())
+                    for c in causes((r for r in unexpected if not r["known"]), _passed(results, run), cases)
                 ],
                 "review": [e["id"] for e in run.declared if "" < e.get("review", "") < str(date.today())],
                 "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
@@ -144,7 +144,7 @@ def _standings(
     """Add to each run's entry whether the profile holds; True where it does not for some."""
     members = profile.members(cases)
     for entry, run in zip(entries, outcome.runs, strict=True):
-        found = profiles.standing(profile, members, {r["case"]: r for r in results.records(run)})
+        found = profiles.standing(profile, members, dict(results.shown(run)).get)
         entry["profile"] = {
             "id": profile.id,
             "version": profile.version,
@@ -155,10 +155,15 @@ def _standings(
     return not all(entry["profile"]["holds"] for entry in entries)
 
 
-def _told_apart(results: Results, run: Run, unexpected: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """What nobody has declared, and what passes."""
-    yield from (r for r in unexpected if not r["known"])
-    yield from ({"case": c, "verdict": v, "known": None} for c, v in results.verdicts(run) if v == "pass")
+def _passed(results: Results, run: Run) -> Iterator[str]:
+    return (case for case, verdict in results.verdicts(run) if verdict == "pass")
+
+
+def _sums(results: Results, run: Run) -> Iterator[tuple[str, list[float]]]:
+    for record in results.records(run, COUNTED):
+        found = sums(record)
+        if found is not None:
+            yield record["case"], found
 
 
 def _unshown(run: Run, results: Results, cases: Mapping[str, Case]) -> list[str]:

@@ -101,7 +101,7 @@ def changes(
     seen = _Seen({}, cases)
     for subject in subjects:
         dtype = subject.run.dtype
-        for stored in subject.records:
+        for stored in subject.records():
             if stored["case"] in cases:
                 seen.records[stored["case"], dtype] = _today(stored, cases[stored["case"]], dtype, holding)
     own: dict[str, Any] = {"adapters": run.adapter} if shared else {}

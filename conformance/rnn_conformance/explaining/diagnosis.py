@@ -279,7 +279,7 @@ def explanations(agreeing: Mapping[str, Sequence[str]]) -> list[Explanation]:
         best = max(weights, key=lambda name: weights[name])
         cases = tuple(case for case, names in left.items() if best in names)
         found.append(Explanation(best, cases))
-        left = {case: names for case, names in left.items() if case not in cases}
+        left = {case: names for case, names in left.items() if best not in names}
     return found
 
 

@@ -13,8 +13,6 @@ import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import spell
 
-from rnn_conformance.judging.verdict import FAULTY
-
 # Of the cases with a combination, those that may pass all the same: a difference may be too small to show.
 MAY_PASS = 0.02
 # Fewer cases, or fewer than the combination has terms, would fit some combination by chance.
@@ -71,22 +69,29 @@ def cause_of(record: Mapping[str, Any]) -> str:
     return found
 
 
-def causes(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Cause]:
-    """The causes behind discrepancies and failures among a run's records, those with most cases first."""
+def causes(
+    faulty: Iterable[Mapping[str, Any]], passed: Iterable[str], cases: Mapping[str, Case]
+) -> list[Cause]:
+    """The causes behind discrepancies and failures of a run, those with most cases first.
+
+    Parameters
+    ----------
+    faulty : iterable of mapping
+        Their records, as `rnn_conformance.results.record.Record.to_json` gives them.
+    passed : iterable of str
+        Ids of the cases that pass.
+    cases : mapping
+        Those that are looked at: of others nothing is told.
+    """
     failing: dict[tuple[str, bool], list[int]] = {}
-    passing: list[int] = []
     found: list[Case] = []
-    for record in records:
-        case = cases.get(record["case"])
-        if case is None:
-            continue
-        if record["verdict"] == "pass":
-            passing.append(len(found))
-        elif record["verdict"] in FAULTY:
+    for record in faulty:
+        if record["case"] in cases:
             failing.setdefault((cause_of(record), record["known"] is not None), []).append(len(found))
-        else:
-            continue
-        found.append(case)
+            found.append(cases[record["case"]])
+    first = len(found)
+    found += [cases[name] for name in passed if name in cases] if failing else []
+    passing = range(first, len(found))
     levels = _Levels(found)
     return [
         Cause(name, known, tuple(found[k].id for k in own), tuple(_provocations(levels, own, passing)))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rnn_fixtures.case import Case
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.explaining.provocation import cause_of
 from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.results.reading import Subject
@@ -58,40 +61,38 @@ def stem_of(adapter: str, dtype: str, cause: str, *, known: bool) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
 
 
-def groups(views: Sequence[Subject], cases: Mapping[str, Case]) -> list[Group]:
+def groups(views: Sequence[Subject], cases: Cases) -> list[Group]:
     """The discrepancies and failures of runs, one group per cause; a declared cause once for all dtypes."""
-    found: dict[tuple[str, ...], list[tuple[Subject, dict[str, object]]]] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    easiest: dict[tuple[str, str, str], tuple[tuple[int, int, int, str], Subject, dict[str, Any]]] = {}
     for view in views:
-        for record in view.records:
-            if record["verdict"] in FAULTY and record["case"] in cases:
-                cause = cause_of(record)
-                dtype = "" if record["known"] else view.run.dtype
-                found.setdefault((view.run.adapter, cause, dtype), []).append((view, record))
-
-    def effort(entry: tuple[Subject, dict[str, object]]) -> tuple[int, int, str]:
-        view, record = entry
-        size = cases[str(record["case"])].size
-        return (
-            int(view.run.dtype != "float32"),
-            size.B * size.T * size.U * (size.F + size.U),
-            str(record["case"]),
-        )
-
+        run = view.run
+        for record in view.records():
+            if record["verdict"] not in FAULTY:
+                continue
+            key = run.adapter, cause_of(record), "" if record["known"] else run.dtype
+            counts[key] += 1
+            found = _effort(record["case"], run.dtype, cases), view, record
+            if key not in easiest or found[0] < easiest[key][0]:
+                easiest[key] = found
     result = []
-    for (_, cause, _), entries in found.items():
-        view, record = min(entries, key=effort)
-        declared = record["known"]
-        result.append(
-            Group(
-                view,
-                cause,
-                str(declared) if declared else None,
-                cases[str(record["case"])],
-                Record.from_json(record),
-                len(entries),
+    for (adapter, cause, dtype), (_, view, record) in easiest.items():
+        case = cases.get(record["case"])
+        if case is not None:  # of this version of the golden data
+            known = record["known"] or None
+            result.append(
+                Group(view, cause, known, case, Record.from_json(record), counts[adapter, cause, dtype])
             )
-        )
     return result
+
+
+def _effort(case: str, dtype: str, cases: Cases) -> tuple[int, int, int, str]:
+    """How much there is to read of a case, and whether it has to be computed first."""
+    stored = cases.stored.get(case)
+    size = 0
+    if stored is not None:
+        size = stored.size.B * stored.size.T * stored.size.U * (stored.size.F + stored.size.U)
+    return int(stored is None), int(dtype != "float32"), size or len(case), case
 
 
 # What is printed by a script that did not come to its point.

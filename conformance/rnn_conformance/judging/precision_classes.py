@@ -7,7 +7,7 @@ than the dtype's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,21 @@ class Spread:
         return found
 
 
-# The records that `spread` looks at, as a condition in SQL: all that is counted, and little else.
+# The records of which `sums` gives something, as a condition in SQL, and little else.
 COUNTED = "verdict = 'pass' AND family IN ('forward', 'stateful') AND cases.id NOT LIKE '%activation=%'"
+
+
+def sums(record: Mapping[str, Any]) -> list[float] | None:
+    """Of what a layer returned: how many elements may differ, and the sums of their signed z, of z away from zero, and of its squares.
+
+    None for a record, as `Record.to_json` gives it, that is certainly not counted.
+    """
+    if record["verdict"] != "pass" or record["family"] not in ("forward", "stateful"):
+        return None
+    if "activation=" in record["case"]:
+        return None
+    found = [s for name, s in record["spread"].items() if name.split()[-1] in RETURNED]
+    return [sum(map(float, column)) for column in zip(*found, strict=True)] if found else None
 
 
 def is_counted(case: Case) -> bool:
@@ -63,22 +76,19 @@ def is_counted(case: Case) -> bool:
     return default and case.family in ("forward", "stateful")
 
 
-def spread(records: Iterable[Mapping[str, Any]], cases: Mapping[str, Case]) -> Spread | None:
+def spread(found: Iterable[tuple[str, Sequence[float]]], cases: Mapping[str, Case]) -> Spread | None:
     """The spread of the results of one adapter, device and dtype; None without numbers.
 
     Parameters
     ----------
-    records : iterable of mapping
-        As `Record.to_json` gives them; those that passed and are counted are looked at.
+    found : iterable of (str, sequence)
+        Case id, and the `sums` of its result.
     """
     draws: dict[str, list[np.ndarray]] = {}
-    for record in records:
-        case = cases.get(record["case"])
-        if case is None or record["verdict"] != "pass" or not is_counted(case):
-            continue
-        sums = [s for name, s in record["spread"].items() if name.split()[-1] in RETURNED]
-        if sums:
-            draws.setdefault(case.weights["kernel"].tensor, []).append(np.array(sums, np.float64).sum(axis=0))
+    for name, own in found:
+        case = cases.get(name)
+        if case is not None and is_counted(case):
+            draws.setdefault(case.weights["kernel"].tensor, []).append(np.array(own, np.float64))
     totals = [np.sum(own, axis=0) for own in draws.values()]
     counted = np.array([t for t in totals if t[0] > 0]).reshape(-1, 4)
     if not len(counted):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import Domain, written_clauses
 
+from rnn_conformance.reporting.columns import Columns
 from rnn_conformance.selection import compile_selection
 
 # kinds of [[argument]] that a user of the layer writes
@@ -56,16 +56,14 @@ def listed(domain: Domain, cases: Sequence[Case]) -> list[Listed]:
     return found
 
 
-def cell(
-    item: Listed, dtype: str, records: dict[str, dict[str, Any]], shown: Callable[[dict[str, Any]], str]
-) -> Cell:
+def cell(item: Listed, dtype: str, columns: Columns) -> Cell:
     """The verdicts of one run, in one dtype, on an argument's cases."""
     if not any(dtype in c.dtypes for c in item.cases):
         return Cell(Counter(), f"no case in {dtype}")
-    found = [records[c.id] for c in item.cases if c.id in records]
-    reasons = Counter(r["message"] for r in found if r["verdict"] == "unsupported")
+    found = (columns.shown(c.id) for c in item.cases)
+    reasons = Counter(filter(None, (columns.why_not(c.id) for c in item.cases)))
     reason = reasons.most_common(1)[0][0] if reasons else ""
-    return Cell(Counter(shown(r) for r in found), reason)
+    return Cell(Counter(filter(None, found)), reason)
 
 
 def gaps(items: Sequence[Listed]) -> list[str]:

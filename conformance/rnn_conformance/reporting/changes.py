@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_conformance.judging.differences import is_unexpected
+from rnn_conformance.reporting.columns import shown
 from rnn_conformance.reporting.views import View
 from rnn_conformance.results.reading import Part, parts_of
 
@@ -17,6 +18,9 @@ from rnn_conformance.results.reading import Part, parts_of
 NIGHT = timedelta(hours=12)
 # A z that passes before and after has drifted when it grew this many times, and by more than this much.
 DRIFT_TIMES, DRIFT_LEAST = 2.0, 0.5
+
+# As `Record.to_json` gives it.
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,14 @@ class Changes:
         }
         if not self.comparable:
             return found
-        before, after = self.old.by_case, self.new.by_case
-        for case, record in after.items():
-            shown = self.new.shown(record)
-            if case not in before:
-                found["new"].append(Change(case, "", shown, record["message"]))
-                continue
-            earlier = before[case]
-            kind = _kind(earlier, record)
-            if kind == "drifted":
-                found[kind].append(Change(case, f"z {earlier['z']:.2g}", f"z {record['z']:.2g}"))
-            elif kind:
-                was = self.old.shown(earlier)
-                message = record["message"] if record["verdict"] != "pass" else earlier["message"]
-                found[kind].append(Change(case, was, shown, message))
-        found["gone"] = [
-            Change(case, self.old.shown(before[case]), "") for case in before if case not in after
-        ]
+        for earlier, record in _pairs(self.old.records(), self.new.records()):
+            if record is None:
+                assert earlier is not None
+                found["gone"].append(Change(earlier["case"], shown(earlier), ""))
+            elif earlier is None:
+                found["new"].append(Change(record["case"], "", shown(record), record["message"]))
+            else:
+                _compare(earlier, record, found)
         return found
 
     @property
@@ -109,7 +104,31 @@ class Changes:
         return any(self._found.values())
 
 
-def _kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+def _pairs(old: Iterator[Record], new: Iterator[Record]) -> Iterator[tuple[Record | None, Record | None]]:
+    """Records of one case each, by case id, from two iterators in that order; None for what the other side lacks."""
+    before, after = next(old, None), next(new, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and before["case"] < after["case"]):
+            yield before, None
+            before = next(old, None)
+        elif before is None or after["case"] < before["case"]:
+            yield None, after
+            after = next(new, None)
+        else:
+            yield before, after
+            before, after = next(old, None), next(new, None)
+
+
+def _compare(old: Record, new: Record, found: Mapping[str, list[Change]]) -> None:
+    kind = _kind(old, new)
+    if kind == "drifted":
+        found[kind].append(Change(new["case"], f"z {old['z']:.2g}", f"z {new['z']:.2g}"))
+    elif kind:
+        message = new["message"] if new["verdict"] != "pass" else old["message"]
+        found[kind].append(Change(new["case"], shown(old), shown(new), message))
+
+
+def _kind(old: Record, new: Record) -> str | None:
     was_bad, is_bad = (is_unexpected(r["verdict"], r["known"]) for r in (old, new))
     passed, passes = (r["verdict"] == "pass" for r in (old, new))
     if passed and passes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from rnn_fixtures.case import Call, Case
-from rnn_fixtures.store import Arrays
+from rnn_fixtures.store import Arrays, DataError
 
+from rnn_conformance.cases import Cases
 from rnn_conformance.judging.verdict import measure, number
 from rnn_conformance.reporting.views import Finding, View
 from rnn_conformance.results.database import Results
@@ -18,27 +19,26 @@ from rnn_conformance.results.database import Results
 EXAMPLES, ROWS, COLUMNS = 10, 64, 64
 
 
-def evidence(
-    findings: Sequence[Finding], view: View, cases: Mapping[str, Case], store: Arrays
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Case id and what is shown of it, for some cases of every cause.
+def evidence(findings: Sequence[Finding], view: View, cases: Cases) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Case id and what is shown of it, for some cases of every cause: stored ones, or one of the full tier where no stored one shows it.
 
     Of a sequence the sample with the worst element is shown, as steps by units; of anything else the rows as they are.
     """
-    taken: Counter[str] = Counter()
-    wanted: dict[str, list[Case]] = {}
+    wanted: dict[str, list[str]] = {}
     for finding in findings:
-        for record in finding.examples:
-            case = cases.get(record["case"])
-            if case is not None and record["verdict"] == "value" and taken[finding.cause.name] < EXAMPLES:
-                taken[finding.cause.name] += 1
-                wanted.setdefault(record["run"], []).append(case)
+        differing = [record for record in finding.examples if record["verdict"] == "value"]
+        stored = [record for record in differing if record["case"] in cases.stored]
+        for record in stored[:EXAMPLES] or differing[:1]:
+            wanted.setdefault(record["run"], []).append(record["case"])
     for part in view.parts:
         with Results(part.folder) as results:
-            for case in wanted.get(part.run.id, ()):
-                shown = _outputs(case, results.returned(part.run, case.id), view.run.dtype, store)
-                if shown:
-                    yield case.id, {"outputs": shown}
+            for name in wanted.get(part.run.id, ()):
+                # Of cases that this installation does not have, or cannot compute, nothing is shown.
+                with suppress(KeyError, DataError):
+                    case, store = cases[name], cases.store_of(name)
+                    shown = _outputs(case, results.returned(part.run, name), view.run.dtype, store)
+                    if shown:
+                        yield name, {"outputs": shown}
 
 
 def _outputs(case: Case, returned: list[np.ndarray], dtype: str, store: Arrays) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -29,6 +30,8 @@ COLUMNS = tuple(
 NUMBERS = ("z", "z_strict", "rms_z", "bias_z", "max_abs_error", "seconds")
 # A summary lists so many unexpected cases; a job summary of GitHub may have 1 MiB.
 LISTED, TEXT = 50, 300
+# So many rows of a Parquet file are written together.
+GROUP = 1 << 16
 # Characters that XML has no place for.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -46,7 +49,7 @@ def as_json(history: History) -> Iterator[str]:
     start = "\n  "
     for view in views:
         shared = _shared(view)
-        for record in view.records:
+        for record in view.records():
             yield start + json.dumps(shared | record)
             start = ",\n  "
     yield "\n ]\n}\n"
@@ -54,7 +57,7 @@ def as_json(history: History) -> Iterator[str]:
 
 def _rows(view: View) -> Iterator[dict[str, Any]]:
     shared = _shared(view)
-    for record in view.records:
+    for record in view.records():
         where = record["where"] or {}
         yield shared | {
             **{name: record.get(name) for name in COLUMNS if name in record},
@@ -84,13 +87,13 @@ def as_junit(history: History) -> Iterator[str]:
     """A suite for each implementation; declared discrepancies and what cannot be expressed are skipped, with the reason."""
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="rnn-conformance">\n'
     for view in history.current:
-        bad = len(view.unexpected)
+        columns = view.columns
         skipped = view.counts["known"] + view.counts["unsupported"]
         yield (
-            f'<testsuite name={_attribute(view.name)} tests="{len(view.records)}" failures="{bad}" errors="0" skipped="{skipped}" '
-            f'time="{view.seconds:.3f}" timestamp={_attribute(view.run.started)}>\n'
+            f'<testsuite name={_attribute(view.name)} tests="{len(columns)}" failures="{view.bad}" errors="0" skipped="{skipped}" '
+            f'time="{columns.seconds:.3f}" timestamp={_attribute(view.run.started)}>\n'
         )
-        for record in view.records:
+        for record in view.records():
             yield _testcase(view, record)
         yield "</testsuite>\n"
     yield "</testsuites>\n"
@@ -198,7 +201,9 @@ _COLORS = {"success": "#2a7d46", "critical": "#b3261e", "inactive": "#6b6f76"}
 def profile_badge(history: History, profile: Profile) -> dict[str, Any]:
     """Whether all implementations in the profile's dtype hold it."""
     members = profile.members(Store(check=False).cases())
-    found = [standing(profile, members, v.by_case) for v in history.current if v.run.dtype == profile.dtype]
+    found = [
+        standing(profile, members, v.columns.shown) for v in history.current if v.run.dtype == profile.dtype
+    ]
     held = sum(one.holds for one in found)
     message = (
         "no results" if not found else "holds" if held == len(found) else f"{held} of {len(found)} hold it"
@@ -262,9 +267,10 @@ def write_parquet(history: History, path: Path) -> None:
     schema = pa.schema([*((n, t) for n, t in types.items() if n != "first_step"), ("first_step", pa.int64())])
     with pq.ParquetWriter(path, schema) as writer:
         for view in history.current:
-            rows = list(_rows(view))
-            columns = {name: [_cell(row.get(name), name) for row in rows] for name in schema.names}
-            writer.write_table(pa.table(columns, schema=schema))
+            found = _rows(view)
+            while rows := list(islice(found, GROUP)):
+                columns = {name: [_cell(row.get(name), name) for row in rows] for name in schema.names}
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 def _cell(value: Any, name: str) -> Any:

@@ -39,14 +39,14 @@ def headline(history: History) -> Headline:
     current = history.current
     if not current:
         return Headline("No results yet.")
-    bad = sum(len(view.unexpected) for view in current)
+    bad = sum(view.bad for view in current)
     stale = [v for v in current if history.age(v)]
     notes = [
         f"No data from {v.newest.adapter} {v.newest.dtype} on {v.newest.device} this time: its last results, {spelled_age(history.age(v))} old, are shown."
         for v in stale
     ]
     if not history.changes:
-        total = sum(len(view.records) for view in current)
+        total = sum(view.counts.total() for view in current)
         many = f"{len(current)} implementation{'' if len(current) == 1 else 's'}"
         verdict = (
             "every discrepancy is declared"

@@ -79,11 +79,10 @@ def rows(views: Sequence[View]) -> dict[str, list[Row]]:
     written = written_clauses()
     cells = {name: [Cell() for _ in views] for name in written}
     for place, view in enumerate(views):
-        for record in view.records:
-            shown = view.shown(record)
-            for clause in record["clauses"]:
+        for ((_, clauses), shown), count in view.columns.by_kind.items():
+            for clause in clauses.split():
                 if clause in cells:
-                    cells[clause][place].counts[shown] += 1
+                    cells[clause][place].counts[shown] += count
     found: dict[str, list[Row]] = {title: [] for title in TOPICS.values()}
     for name, entry in written.items():
         if any(cell.counts for cell in cells[name]):

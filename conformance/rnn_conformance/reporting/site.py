@@ -22,6 +22,7 @@ from rnn_fixtures.locations import SPEC
 from rnn_fixtures.store import Store
 
 from rnn_conformance import __version__
+from rnn_conformance.cases import Cases
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.profiles import profiles, standing
 from rnn_conformance.reporting import arguments, matrix
@@ -116,8 +117,8 @@ class _Site:
     def __init__(self, history: History) -> None:
         self.history, self.views = history, history.current
         # Of this installation: results of other golden data are shown without.
-        self.store = Store(check=False)
-        self.cases = {case.id: case for case in self.store.cases()}
+        self._known = Cases(Store(check=False))
+        self.cases = self._known.stored
         self._findings = {view.slug: view.findings(self.cases) for view in self.views}
         self._environment = Environment(
             loader=PackageLoader("rnn_conformance", "reporting/templates"),
@@ -162,7 +163,7 @@ class _Site:
                 "name": item.name,
                 "clauses": item.clauses,
                 "cases": len(item.cases),
-                "cells": [arguments.cell(item, v.run.dtype, v.by_case, v.shown) for v in self.views],
+                "cells": [arguments.cell(item, v.run.dtype, v.columns) for v in self.views],
             }
             for item in arguments.listed(domain(), list(self.cases.values()))
         ]
@@ -173,7 +174,7 @@ class _Site:
             (key, name, sorted({getattr(run, key) for run in runs}))
             for key, name in (("framework", "framework"), ("dtype", "dtype"), ("device", "device"))
         ]
-        choices.append(("family", "family", sorted({r["family"] for v in self.views for r in v.records})))
+        choices.append(("family", "family", sorted(set().union(*(v.columns.families for v in self.views)))))
         yield (
             "index.html",
             self._page(
@@ -312,15 +313,14 @@ class _Site:
                     view=view,
                     age=self._ages[view.slug],
                     profiles=[
-                        standing(profile, members[name], view.by_case)
+                        standing(profile, members[name], view.columns.shown)
                         for name, profile in profiles().items()
                         if profile.dtype == view.run.dtype
                     ],
                     packages=sorted(packages.items()) if isinstance(packages, dict) else [],
                     findings=self._findings[view.slug],
                     spread=view.spread(self.cases),
-                    histogram=Markup(z_histogram(view.passed_z)),
-                    timed=sum(r["verdict"] != "unsupported" for r in view.records),
+                    histogram=Markup(z_histogram(view.columns.passed_z)),
                     nights=nights[::-1],
                     trend=Markup(trend([n["passed"] for n in nights], "passed cases, night by night")),
                     arguments=[row | {"cell": row["cells"][place]} for row in self._arguments],
@@ -329,7 +329,7 @@ class _Site:
 
     def _data(self) -> Iterator[tuple[str, str]]:
         titles = {name: str(entry["title"]) for name, entry in self._clauses.items()}
-        return data_files(self.history, self.views, self._findings, titles, self.cases, self.store)
+        return data_files(self.history, self.views, self._findings, titles, self._known)
 
 
 def _static() -> Traversable:

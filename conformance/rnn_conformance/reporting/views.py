@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from rnn_conformance.explaining.diagnosis import Explanation, explanations
 from rnn_conformance.explaining.provocation import Cause, cause_of, causes
 from rnn_conformance.explaining.reproductions import stem_of
 from rnn_conformance.judging import differences
+from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.judging.precision_classes import Spread, spread
 from rnn_conformance.judging.verdict import FAULTY
+from rnn_conformance.reporting.columns import Columns
 from rnn_conformance.reporting.packed import safe_name
 from rnn_conformance.results.database import Results
 from rnn_conformance.results.reading import Subject
@@ -91,58 +92,52 @@ class View(Subject):
         return None if ref is None else ref.folder
 
     @cached_property
+    def columns(self) -> Columns:
+        """A few bytes of every result."""
+        return Columns(self.records())
+
+    @property
     def counts(self) -> Counter[str]:
-        return Counter(self.shown(r) for r in self.records)
+        """How many results are shown as what."""
+        return self.columns.counts
+
+    @property
+    def unexpected(self) -> list[Mapping[str, Any]]:
+        """Discrepancies and failures that nobody declared, and stale declarations."""
+        return [r for r in self.columns.faulty.values() if is_unexpected(r["verdict"], r["known"])]
+
+    @property
+    def bad(self) -> int:
+        """How many are unexpected."""
+        counts = self.counts
+        return sum(counts[verdict] for verdict in ("stale", *FAULTY))
 
     @cached_property
     def tally(self) -> dict[str, int]:
         """How many passed, are known, unsupported, or anything else (``bad``), without reading every record where one run is all there is."""
-        if "counts" in self.__dict__ or len(self.parts) > 1:
-            found = Counter({shown.partition(" ")[0]: 0 for shown in self.counts})
-            for shown, count in self.counts.items():
-                found[shown.partition(" ")[0]] += count  # "pass (composed)"
+        found: Counter[str] = Counter()
+        if "columns" in self.__dict__ or len(self.parts) > 1:
+            shown_as: Mapping[str, int] = self.counts  # "pass (composed)"
         else:
             with Results(self.folder) as results:
-                found = Counter()
-                for verdict, count in results.counts(self.newest).items():
-                    found[verdict.partition(" ")[0]] += count  # "known value"
+                shown_as = results.counts(self.newest)  # "known value"
+        for text, count in shown_as.items():
+            found[text.partition(" ")[0]] += count
         passed, known, unsupported = (found[name] for name in ("pass", "known", "unsupported"))
         bad = found.total() - passed - known - unsupported
         return {"passed": passed, "known": known, "unsupported": unsupported, "bad": bad}
 
-    @property
-    def elements(self) -> int:
-        """How many numbers were compared."""
-        return sum(r.get("elements", 0) for r in self.records)
-
-    @cached_property
-    def passed_z(self) -> list[float]:
-        """z of every result that passed and has one."""
-        values = (r["z"] for r in self.records if r["verdict"] == "pass")
-        return [float(z) for z in values if isinstance(z, (int, float)) and math.isfinite(z)]
-
-    @property
-    def largest_z_strict(self) -> float | None:
-        strict = (
-            float(r["z_strict"]) for r in self.records if r["verdict"] == "pass" and r["z_strict"] is not None
-        )
-        return max(strict, default=None)
-
-    @property
-    def seconds(self) -> float:
-        return sum(r["seconds"] for r in self.records)
-
     def spread(self, cases: Mapping[str, Case]) -> Spread | None:
         """Root mean square and mean of z (PREC-8, PREC-9)."""
-        return spread(self.records, cases)
+        return spread(self.columns.sums, cases)
 
     def findings(self, cases: Mapping[str, Case]) -> list[Finding]:
         """Its discrepancies by cause: what nobody declared first, then those with most cases."""
-        records: dict[tuple[str, bool], list[dict[str, Any]]] = {}
-        for record in self.records:
-            if record["verdict"] in FAULTY:
-                records.setdefault((cause_of(record), record["known"] is not None), []).append(record)
-        found = {(c.name, c.known): c for c in causes(self.records, cases)}
+        records: dict[tuple[str, bool], list[Mapping[str, Any]]] = {}
+        faulty = [r for r in self.columns.faulty.values() if r["verdict"] in FAULTY]
+        for record in faulty:
+            records.setdefault((cause_of(record), record["known"] is not None), []).append(record)
+        found = {(c.name, c.known): c for c in causes(faulty, self.columns.passing, cases)}
         for key, own in records.items():  # of cases that this version does not have
             found.setdefault(key, Cause(*key, tuple(r["case"] for r in own), ()))
         result = []

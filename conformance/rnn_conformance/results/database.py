@@ -389,6 +389,11 @@ class Results:
                    WHERE run = (SELECT number FROM runs WHERE id = ?)"""
         return {row[0] for row in self._db.execute(query, (run.id,))}
 
+    def count(self, run: Run) -> int:
+        """How many cases have a record."""
+        query = "SELECT COUNT(*) FROM results WHERE run = (SELECT number FROM runs WHERE id = ?)"
+        return int(self._db.execute(query, (run.id,)).fetchone()[0])
+
     def _rows(self, run: Run, where: str = "") -> Iterator[_Row]:
         query = f"""SELECT cases.id, family, clauses, verdict, known, z, seconds, mode, path, clause, message, numbers, agrees_with, observation
                     FROM results JOIN cases ON cases.number = results."case" JOIN words ON words.number = results.words
@@ -429,6 +434,13 @@ class Results:
         """Records that make a run fail (`rnn_conformance.judging.differences.is_unexpected`)."""
         quoted = ", ".join(f"'{verdict}'" for verdict in FAULTY)
         yield from self.records(run, f"verdict = 'stale' OR (known IS NULL AND verdict IN ({quoted}))")
+
+    def shown(self, run: Run) -> Iterator[tuple[str, str]]:
+        """Case and verdict of every record of a run; ``known`` for a known discrepancy."""
+        query = """SELECT cases.id, CASE WHEN known IS NOT NULL AND verdict <> 'stale' THEN 'known' ELSE verdict END
+                   FROM results JOIN cases ON cases.number = results."case"
+                   WHERE run = (SELECT number FROM runs WHERE id = ?)"""
+        yield from self._db.execute(query, (run.id,))
 
     def verdicts(self, run: Run) -> Iterator[tuple[str, str]]:
         """Case and verdict of every record of a run."""

@@ -6,16 +6,17 @@ join, and of a case that was run more than once the newest record counts.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from rnn_fixtures.case import TIERS
 
-from rnn_conformance.judging.differences import is_unexpected
 from rnn_conformance.results.database import FILE, Results, Run
 
 WHOLE = "1/1"
@@ -40,6 +41,7 @@ class Subject:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = sorted(parts, key=lambda part: (part.run.started, part.run.id), reverse=True)
+        self._damaged = 0
 
     @property
     def folder(self) -> Path:
@@ -61,46 +63,28 @@ class Subject:
         )
         selections = {run.selection for run in runs}
         selection = "" if "" in selections else " or ".join(f"({s})" for s in sorted(selections))
-        total = len(self.records) + self.missing
-        return replace(runs[0], tier=tier, shard=shards, selection=selection, selected=total)
+        return replace(runs[0], tier=tier, shard=shards, selection=selection)
 
-    @cached_property
-    def _found(self) -> tuple[list[dict[str, Any]], int]:
-        found: dict[str, dict[str, Any]] = {}
-        damaged = 0
-        for part in self.parts:
-            with Results(part.folder) as results:
-                for record in results.records(part.run):
-                    found.setdefault(record["case"], record | {"run": part.run.id})
-                damaged += results.damaged
-        return [found[case] for case in sorted(found)], damaged
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The newest record of every case, by case id, with the id of its run: read as they are asked for, and not kept."""
+        self._damaged = 0
+        last = None
+        # Of one case the newest comes first: parts are the newest first, and merging keeps their order.
+        for record in heapq.merge(*map(self._of, self.parts), key=itemgetter("case")):
+            if record["case"] != last:
+                last = record["case"]
+                yield record
 
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The newest record of every case, by case id, with the id of its run."""
-        return self._found[0]
+    def _of(self, part: Part) -> Iterator[dict[str, Any]]:
+        with Results(part.folder) as results:
+            for record in results.records(part.run):
+                yield record | {"run": part.run.id}
+            self._damaged += results.damaged
 
     @property
     def damaged(self) -> int:
-        """How many records were left out because they are damaged."""
-        return self._found[1]
-
-    @cached_property
-    def by_case(self) -> dict[str, dict[str, Any]]:
-        """Records by case id."""
-        return {record["case"]: record for record in self.records}
-
-    def shown(self, record: dict[str, Any]) -> str:
-        """The verdict's column: known discrepancies apart from unexpected ones."""
-        verdict = record["verdict"]
-        if verdict == "pass" and record["mode"] == "composed":
-            return "pass (composed)"
-        return "known" if record["known"] and verdict != "stale" else verdict
-
-    @property
-    def unexpected(self) -> list[dict[str, Any]]:
-        """Discrepancies and failures that nobody declared, and stale declarations."""
-        return [r for r in self.records if is_unexpected(r["verdict"], r["known"])]
+        """How many records were left out because they are damaged, the last time that all were read."""
+        return self._damaged
 
     @cached_property
     def missing(self) -> int:
@@ -116,7 +100,7 @@ class Subject:
             if (same and newer) or (wider and other.finished):
                 return 0
         with Results(part.folder) as results:
-            return max(0, run.selected - len(results.done(run)))
+            return max(0, run.selected - results.count(run))
 
     @property
     def spent(self) -> Counter[str]:

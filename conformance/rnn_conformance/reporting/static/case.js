@@ -25,7 +25,7 @@ rnn.start(() => {
       const changed = Object.entries(facts.changed);
       parts.push(el("p", {}, changed.length ? changed.map(([n, v]) => el("span", { class: "chip" }, `${n} = ${v}`)) : "Every argument at its default.",
         " ", el("span", { class: "chip" }, `B ${facts.size.B}, T ${facts.size.T}, F ${facts.size.F}, U ${facts.size.U}`)));
-    }
+    } else parts.push(el("p", { class: "small soft" }, "Not one of the stored cases: ", el("code", {}, `rnn-conformance show '${id}'`), " computes it where it is of the full tier."));
     const rows = [];
     everyone.forEach((i, n) => {
       const code = results[n].codes[k];

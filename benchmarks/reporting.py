@@ -1,6 +1,6 @@
-"""The site of many results: how long it takes to build, how large it is, and how soon its front page answers.
+"""The site and the exports of many results: how long they take, how much memory, and how soon the site's front page answers.
 
-``python benchmarks/site_of_many.py [CASES [IMPLEMENTATIONS]]``; 100,000 cases and 10 implementations by default. Cases of the golden data are taken again and
+``python benchmarks/reporting.py [CASES [IMPLEMENTATIONS]]``; 100,000 cases and 10 implementations by default. Cases of the golden data are taken again and
 again under other names; nothing is run. With Playwright and Chromium the front page is opened, too.
 """
 
@@ -12,14 +12,22 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
-from rnn_conformance.reporting import site
+from measured import peak
 from rnn_conformance.results.database import Results, new_run
 from rnn_conformance.results.record import Record
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 
+# What is written, and the name of its file or folder.
+WRITTEN = {
+    "site": "site",
+    "json": "results.json",
+    "csv": "results.csv",
+    "junit": "results.xml",
+    "markdown": "summary.md",
+    "parquet": "results.parquet",
+}
 VERDICTS = ("unsupported", *("pass",) * 30, "value")
 
 
@@ -104,28 +112,33 @@ def opened(index: Path) -> dict[str, float]:
 
 
 def main(given: list[str]) -> None:
-    """Fill, build, open."""
+    """Fill; build the site and every export of one implementation's results and of all; open the site."""
     count, implementations = (int(a) for a in [*given, *("100000", "10")[len(given) :]])
     cases = many(count)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.monotonic()
+        started = time.perf_counter()
         for number in range(implementations):
             fill(Path(folder) / f"r{number}", cases, number)
-        filled = time.monotonic() - started
-        started = time.monotonic()
-        with mock.patch.object(Store, "cases", return_value=cases):
-            site.build([Path(folder)], Path(folder) / "site")
-        built = time.monotonic() - started
-        size = sum(p.stat().st_size for p in (Path(folder) / "site").rglob("*") if p.is_file())
+        filled = time.perf_counter() - started
         print(f"{count:,} cases, {implementations} implementations")
-        print(
-            f"written in {filled:.0f} s, {1e6 * filled / count / implementations:.0f} microseconds a result"
-        )
-        print(
-            f"built in {built:.0f} s, {1e6 * built / count / implementations:.0f} microseconds a result; {size / 1e6:.1f} MB"
-        )
-        for what, seconds in opened(Path(folder) / "site/index.html").items():
-            print(f"{what}: {seconds:.2f} s")
+        print(f"  written: {1e6 * filled / count / implementations:.0f} microseconds a result")
+        print("  seconds and peak memory, of one implementation's results and of all")
+        for kind, name in WRITTEN.items():
+            found = []
+            for which in ("r0", ""):
+                out = Path(folder) / "out" / name
+                command = [sys.executable, "-m", "rnn_conformance", "report", str(Path(folder) / which)]
+                command += ["--out", str(out), *(["--export", kind] if kind != "site" else [])]
+                seconds, memory, said = peak(command)
+                assert said, f"{' '.join(command)} failed"
+                found.append((seconds, memory))
+            (few, least), (many_, most) = found
+            size = sum(p.stat().st_size for p in (out.rglob("*") if out.is_dir() else [out]) if p.is_file())
+            print(
+                f"  {kind:<10}{few:6.1f} s {many_:6.1f} s {least:6.0f} MB {most:6.0f} MB {most / least:6.2f} x the memory; {size / 1e6:.1f} MB on disk"
+            )
+        for what, seconds in opened(Path(folder) / "out/site/index.html").items():
+            print(f"  {what}: {seconds:.2f} s")
 
 
 if __name__ == "__main__":
