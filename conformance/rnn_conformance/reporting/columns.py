@@ -7,7 +7,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rnn_conformance.judging.precision_classes import sums
@@ -30,11 +30,9 @@ class Columns:
     reason : array of int
         Of each the place in `reasons`: why it is not supported; 0 for all others.
     faulty : mapping
-        Place to the whole record of a discrepancy, a failure, or a stale declaration.
+        Place to the record of a discrepancy, a failure, or a stale declaration; whole but for its ``spread``.
     passed_z : array of float
         z of every result that passed and has one.
-    sums : list of (str, list)
-        What `rnn_conformance.judging.precision_classes.spread` needs, of the results that it counts.
     seconds : float
         The framework's own time, of all.
     """
@@ -47,7 +45,7 @@ class Columns:
         self.kind, self.reason = array("I"), array("I")
         self.passed_z = array("d")
         self.faulty: dict[int, Mapping[str, Any]] = {}
-        self.sums: list[tuple[str, list[float]]] = []
+        self._summed, self._sums = array("I"), array("d")
         self.largest_z_strict: float | None = None
         self.elements, self.seconds = 0, 0.0
         for place, record in enumerate(records):
@@ -63,13 +61,13 @@ class Columns:
             self.elements += record["elements"]
             self.seconds += record["seconds"]
             if verdict == "pass":
-                self._passed(z, record)
+                self._passed(place, z, record)
             elif verdict in FAULTY or verdict == "stale":
-                self.faulty[place] = record
+                self.faulty[place] = {name: value for name, value in record.items() if name != "spread"}
         self.codes, self.z = codes.decode(), zs.decode()
         self.kinds, self.reasons = list(kinds), list(reasons)
 
-    def _passed(self, z: float | None, record: Mapping[str, Any]) -> None:
+    def _passed(self, place: int, z: float | None, record: Mapping[str, Any]) -> None:
         if z is not None and math.isfinite(z):
             self.passed_z.append(z)
         strict = None if record["z_strict"] is None else float(record["z_strict"])
@@ -77,7 +75,8 @@ class Columns:
             self.largest_z_strict = strict
         found = sums(record)
         if found is not None:
-            self.sums.append((record["case"], found))
+            self._summed.append(place)
+            self._sums.extend(found)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,6 +91,12 @@ class Columns:
         """How many results of a family and set of clauses are shown as what."""
         found = Counter(zip(self.kind, self.codes, strict=True))
         return Counter({(self.kinds[kind], _NAMES[code]): count for (kind, code), count in found.items()})
+
+    @property
+    def sums(self) -> Iterator[tuple[str, Sequence[float]]]:
+        """What `rnn_conformance.judging.precision_classes.spread` needs, of the results that it counts."""
+        for k, place in enumerate(self._summed):
+            yield self.ids[place], self._sums[4 * k : 4 * k + 4]
 
     @property
     def families(self) -> set[str]:
