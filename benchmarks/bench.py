@@ -26,8 +26,9 @@ import reporting
 import rnn_reference
 from measured import peak
 from rnn_conformance.judging.bench import build_key
-from rnn_conformance.results.database import Results, new_run
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import new_run
 from rnn_conformance.running import worker
 from rnn_conformance.running.registry import resolve
 from rnn_conformance.running.tasks import StoredTask, Task, batches

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from measured import peak
-from rnn_conformance.results.database import Results, new_run
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import new_run
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 

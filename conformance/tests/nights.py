@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_conformance.results.database import Results, Run, new_run
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run, new_run
 from rnn_fixtures.case import Case
 
 DIGEST = "golden"

@@ -17,8 +17,9 @@ from rnn_conformance.judging.verdict import FAULTY
 from rnn_conformance.proving import mutants
 from rnn_conformance.proving.variants import REGISTRY
 from rnn_conformance.proving.variants.base import Variant, VariantAdapter, combined, on_outputs
-from rnn_conformance.results.database import Results, Run, new_run
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run, new_run
 from rnn_conformance.running.worker import run_case
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case

@@ -17,10 +17,11 @@ from rnn_conformance.errors import ConfigurationError, ResultsNotWritten
 from rnn_conformance.reporting import exports
 from rnn_conformance.reporting.changes import History
 from rnn_conformance.results import database, packing
-from rnn_conformance.results.database import FILE, Results, Run, new_run
+from rnn_conformance.results.database import FILE, Results
 from rnn_conformance.results.importing import read_export
 from rnn_conformance.results.reading import Subject, collect
 from rnn_conformance.results.record import RETURNED, Record
+from rnn_conformance.results.run import Run, new_run
 from rnn_fixtures.case import Case
 from rnn_fixtures.store import Store
 

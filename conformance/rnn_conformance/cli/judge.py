@@ -57,7 +57,8 @@ def command(
     from rnn_conformance.explaining.explain import explain
     from rnn_conformance.judging import differences
     from rnn_conformance.judging.bench import Bench
-    from rnn_conformance.results.database import Results, new_run
+    from rnn_conformance.results.database import Results
+    from rnn_conformance.results.run import new_run
     from rnn_conformance.running.files import Files, read_index
     from rnn_conformance.running.worker import run_case
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from rnn_fixtures.case import DTYPES, Case
+from rnn_fixtures.case import DTYPES
 from rnn_fixtures.locations import DATA
 from rnn_fixtures.store import DataError, Store
 
@@ -32,14 +31,11 @@ from rnn_conformance.cli.common import (
     select_option,
 )
 from rnn_conformance.contract.adapter import Description
-from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.errors import AdapterNotInstalled, ConfigurationError, Exit, NothingSelected
-from rnn_conformance.explaining.diagnosis import explanations
 from rnn_conformance.explaining.explain import explain
-from rnn_conformance.explaining.provocation import causes
-from rnn_conformance.judging.precision_classes import COUNTED, Spread, spread, sums
-from rnn_conformance.judging.shown import unshown
-from rnn_conformance.results.database import Results, Run
+from rnn_conformance.reporting.summary import standings, summary
+from rnn_conformance.results.database import Results
+from rnn_conformance.results.run import Run
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster
@@ -89,93 +85,6 @@ class _Display(runner.Progress):
         self._left[ref.name] -= count
         if not self._live and self._left[ref.name] == 0:
             click.echo(f"{ref.name}: done", err=True)
-
-
-def _summary(
-    results: Results, outcome: runner.Outcome, cases: Mapping[str, Case]
-) -> tuple[list[dict[str, Any]], bool]:
-    """One entry per run, and whether anything was unexpected; what takes cases is told of the stored ones."""
-    entries, bad = [], False
-    for run in outcome.runs:
-        unexpected = list(results.unexpected(run))
-        bad = bad or bool(unexpected)
-        explained = explanations({r["case"]: r["agrees_with"] for r in unexpected})
-        entries.append(
-            {
-                "adapter": run.adapter,
-                "framework": run.framework,
-                "version": run.version,
-                "device": run.device,
-                "dtype": run.dtype,
-                "selected": run.selected,
-                "verdicts": results.counts(run),
-                "largest_z": results.largest_z(run),
-                "elements": results.elements(run),
-                "spent": {name: round(seconds, 3) for name, seconds in run.spent.items()},
-                "precision": _precision(spread(_sums(results, run), cases)),
-                "unexpected": len(unexpected),
-                "unshown": _unshown(run, results, cases),
-                "explanations": [
-                    {"variant": e.variant, "summary": e.summary, "cases": len(e.cases)} for e in explained
-                ],
-                "causes": [
-                    {
-                        "cause": c.name,
-                        "cases": len(c.cases),
-                        "takes": [vars(p) for p in c.takes],
-                        "text": c.taken,
-                    }
-                    for c in causes((r for r in unexpected if not r["known"]), _passed(results, run), cases)
-                ],
-                "review": [e["id"] for e in run.declared if "" < e.get("review", "") < str(date.today())],
-                "examples": [f"{r['case']}: {r['verdict']}: {r['message']}" for r in unexpected[:5]],
-            }
-        )
-    return entries, bad
-
-
-def _standings(
-    results: Results,
-    outcome: runner.Outcome,
-    profile: profiles.Profile,
-    cases: Iterable[Case],
-    entries: list[dict[str, Any]],
-) -> bool:
-    """Add to each run's entry whether the profile holds; True where it does not for some."""
-    members = profile.members(cases)
-    for entry, run in zip(entries, outcome.runs, strict=True):
-        found = profiles.standing(profile, members, dict(results.shown(run)).get)
-        entry["profile"] = {
-            "id": profile.id,
-            "version": profile.version,
-            "holds": found.holds,
-            "verdicts": dict(found.verdicts),
-            "text": found.text,
-        }
-    return not all(entry["profile"]["holds"] for entry in entries)
-
-
-def _passed(results: Results, run: Run) -> Iterator[str]:
-    return (case for case, verdict in results.verdicts(run) if verdict == "pass")
-
-
-def _sums(results: Results, run: Run) -> Iterator[tuple[str, list[float]]]:
-    for record in results.records(run, COUNTED):
-        found = sums(record)
-        if found is not None:
-            yield record["case"], found
-
-
-def _unshown(run: Run, results: Results, cases: Mapping[str, Case]) -> list[str]:
-    """What the adapter names among its capabilities, cases ask for and none shows to work."""
-    can = run.environment.get("capabilities")
-    verdicts = ({"case": case, "verdict": verdict} for case, verdict in results.verdicts(run))
-    return unshown(Capabilities.from_json(can), verdicts, cases) if can else []
-
-
-def _precision(found: Spread | None) -> dict[str, Any] | None:
-    """The spread of z and the classes that it shows, as JSON data (PREC-8, PREC-9)."""
-    return None if found is None else {**vars(found), "classes": found.classes}
 
 
 def _beyond(part: Shard, store: Store, dtypes: list[str], selection: str) -> dict[str, int]:
@@ -360,9 +269,9 @@ def command(
                 explain(results, run, known, options.workers, display.explaining(run))
         if not outcome.runs:
             return Exit.UNAVAILABLE  # the reasons have been shown
-        entries, bad = _summary(results, outcome, known.stored)
+        entries, bad = summary(results, outcome.runs, known.stored)
         if claimed is not None:
-            bad = _standings(results, outcome, claimed, known.stored.values(), entries) or bad
+            bad = standings(results, outcome.runs, claimed, known.stored.values(), entries) or bad
     _print(entries, outcome, style, out)
     # Without --adapter, frameworks that are not installed are no fault; one that fails to start is.
     if any(names or not isinstance(e, AdapterNotInstalled) for e in outcome.unavailable.values()):

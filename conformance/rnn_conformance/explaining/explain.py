@@ -23,8 +23,10 @@ from rnn_conformance.cases import Cases
 from rnn_conformance.explaining.diagnosis import Diagnosis
 from rnn_conformance.judging.families.outcome import Outcome
 from rnn_conformance.judging.verdict import DISCREPANCIES, Verdict
-from rnn_conformance.results.database import Discrepancy, Results, Run
+from rnn_conformance.results.database import Results
+from rnn_conformance.results.queries import Discrepancy
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run
 from rnn_conformance.running.runner import judges
 from rnn_conformance.running.session import Limits
 

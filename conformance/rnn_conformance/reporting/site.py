@@ -34,7 +34,7 @@ from rnn_conformance.reporting.packed import CODES
 from rnn_conformance.reporting.pictures import trend, z_histogram
 from rnn_conformance.reporting.prose import rendered
 from rnn_conformance.reporting.views import View, grouped
-from rnn_conformance.results.database import now
+from rnn_conformance.results.run import now
 
 NAVIGATION = (
     ("results", "index.html", "Results"),

@@ -8,79 +8,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from rnn_conformance import __version__
 from rnn_conformance.errors import ConfigurationError, ResultsNotWritten
-from rnn_conformance.judging.verdict import DISCREPANCIES, FAULTY, VERDICTS
 from rnn_conformance.results import migrations, packing
 from rnn_conformance.results.migrations import FORMAT
-from rnn_conformance.results.record import Record, as_json
+from rnn_conformance.results.queries import Queries, Row
+from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run, now
 
 FILE = "results.sqlite"
 # Seconds to wait for another run that writes into the same directory.
 PATIENCE = 60.0
 # So many bytes of returned arrays are kept for one run.
 RETURNED = 1 << 28
-
-
-@dataclass
-class Run:
-    """One adapter on one device in one dtype over one selection of cases.
-
-    Attributes
-    ----------
-    declared : list
-        The adapter's known differences, as they were when it ran.
-    spent : mapping
-        Seconds by what took them.
-    """
-
-    id: str
-    started: str
-    finished: str | None
-    suite: str
-    fixtures: str
-    tier: str
-    selection: str
-    shard: str
-    adapter: str
-    framework: str
-    version: str
-    device: str
-    dtype: str
-    selected: int
-    environment: dict[str, Any]
-    declared: list[dict[str, str]] = field(default_factory=list)
-    spent: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return f"{self.adapter} {self.dtype}" + ("" if self.device == "cpu" else f" {self.device}")
-
-    def same_work(self, other: Run) -> bool:
-        """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
-        fields = "suite fixtures tier selection shard adapter framework version device dtype selected"
-        same_packages = self.environment.get("packages") == other.environment.get("packages")
-        return same_packages and all(getattr(self, f) == getattr(other, f) for f in fields.split())
-
-
-def now() -> str:
-    """UTC time, to the second, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def new_run(**fields: Any) -> Run:
-    """A run that starts now."""
-    return Run(id=uuid.uuid4().hex, started=now(), finished=None, suite=__version__, **fields)
 
 
 @dataclass
@@ -92,36 +38,7 @@ class _Place:
     id: str
 
 
-class Discrepancy(NamedTuple):
-    """What is needed of a discrepancy before it is explained."""
-
-    case: str
-    verdict: str
-    known: str | None
-    message: str
-    diagnosed: bool
-
-
-class _Row(NamedTuple):
-    """A record as its tables hold it."""
-
-    id: str
-    family: str
-    clauses: str
-    verdict: str
-    known: str | None
-    z: float | None
-    seconds: float
-    mode: str
-    path: str
-    clause: str
-    message: str
-    numbers: bytes
-    agrees_with: str | None
-    observation: str | None
-
-
-class Results:
+class Results(Queries):
     """The results of one directory.
 
     Attributes
@@ -259,7 +176,7 @@ class Results:
         return _Place(number, self._once("revisions", digest=run.fixtures), run.id)
 
     def _add(self, place: _Place, record: Record) -> None:
-        row = _Row(
+        row = Row(
             *(
                 record.case,
                 record.family,
@@ -276,7 +193,7 @@ class Results:
         )
         self._insert_row(place, row, packing.pack_arrays(record.returned) if record.returned else b"")
 
-    def _insert_row(self, place: _Place, row: _Row, returned: bytes) -> None:
+    def _insert_row(self, place: _Place, row: Row, returned: bytes) -> None:
         number = place.run
         case = self._once("cases", revision=place.revision, id=row.id, family=row.family, clauses=row.clauses)
         words = self._once("words", mode=row.mode, path=row.path, clause=row.clause, message=row.message)
@@ -344,7 +261,7 @@ class Results:
                 elif run.finished:
                     self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (run.finished, run.id))
                 done, place = self.done(run), self._place(run)
-                for row in other._rows(run):
+                for row in other.rows(run):
                     if row.id not in done:
                         self._insert_row(place, row, other._returned(run, row.id))
                         new_records += 1
@@ -362,149 +279,7 @@ class Results:
                 self._add(place, record)
         return int(new), len(left)
 
-    # -- reading -------------------------------------------------------------------------------
-
-    def runs(self) -> list[Run]:
-        """All runs, oldest first."""
-        cursor = self._db.cursor()
-        cursor.row_factory = sqlite3.Row
-        found = []
-        with closing(cursor.execute("SELECT * FROM runs ORDER BY started, number")):
-            for row in cursor:
-                fields = {name: row[name] for name in row.keys() if name != "number"}  # noqa: SIM118
-                try:
-                    fields |= {name: json.loads(row[name]) for name in ("environment", "declared", "spent")}
-                    found.append(Run(**fields))
-                except (ValueError, TypeError):
-                    self.damaged += 1
-        return found
-
-    def resumable(self, run: Run) -> Run | None:
-        """The newest run that does the same work, finished or not."""
-        return next((r for r in reversed(self.runs()) if r.same_work(run)), None)
-
-    def done(self, run: Run) -> set[str]:
-        """Ids of the cases that have a record."""
-        query = """SELECT cases.id FROM results JOIN cases ON cases.number = results."case"
-                   WHERE run = (SELECT number FROM runs WHERE id = ?)"""
-        return {row[0] for row in self._db.execute(query, (run.id,))}
-
-    def count(self, run: Run) -> int:
-        """How many cases have a record."""
-        query = "SELECT COUNT(*) FROM results WHERE run = (SELECT number FROM runs WHERE id = ?)"
-        return int(self._db.execute(query, (run.id,)).fetchone()[0])
-
-    def _rows(self, run: Run, where: str = "") -> Iterator[_Row]:
-        query = f"""SELECT cases.id, family, clauses, verdict, known, z, seconds, mode, path, clause, message, numbers, agrees_with, observation
-                    FROM results JOIN cases ON cases.number = results."case" JOIN words ON words.number = results.words
-                    LEFT JOIN explained USING (run, "case")
-                    WHERE run = (SELECT number FROM runs WHERE id = ?) {f"AND ({where})" if where else ""} ORDER BY cases.id"""
-        try:
-            yield from map(_Row._make, self._db.execute(query, (run.id,)))
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"{self.path} is damaged: {error}") from error
-
-    def records(self, run: Run, where: str = "") -> Iterator[dict[str, Any]]:
-        """The records of a run as JSON data, by case id; those that are damaged are left out and counted.
-
-        Parameters
-        ----------
-        where : str
-            A condition in SQL on the columns of ``results`` and ``explained``.
-        """
-        for row in self._rows(run, where):
-            try:
-                yield _as_record(row)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                self.damaged += 1
-
-    def discrepancies(self, run: Run) -> Iterator[Discrepancy]:
-        """Those of a run, by case id."""
-        quoted = ", ".join(f"'{verdict}'" for verdict in DISCREPANCIES)
-        query = f"""SELECT cases.id, verdict, known, message, agrees_with IS NOT NULL
-                    FROM results JOIN cases ON cases.number = results."case" JOIN words ON words.number = results.words
-                    LEFT JOIN explained USING (run, "case")
-                    WHERE run = (SELECT number FROM runs WHERE id = ?) AND verdict IN ({quoted}) ORDER BY cases.id"""
-        yield from (
-            Discrepancy(case, verdict, known, message, bool(there))
-            for case, verdict, known, message, there in self._db.execute(query, (run.id,))
-        )
-
-    def unexpected(self, run: Run) -> Iterator[dict[str, Any]]:
-        """Records that make a run fail (`rnn_conformance.judging.differences.is_unexpected`)."""
-        quoted = ", ".join(f"'{verdict}'" for verdict in FAULTY)
-        yield from self.records(run, f"verdict = 'stale' OR (known IS NULL AND verdict IN ({quoted}))")
-
-    def shown(self, run: Run) -> Iterator[tuple[str, str]]:
-        """Case and verdict of every record of a run; ``known`` for a known discrepancy."""
-        query = """SELECT cases.id, CASE WHEN known IS NOT NULL AND verdict <> 'stale' THEN 'known' ELSE verdict END
-                   FROM results JOIN cases ON cases.number = results."case"
-                   WHERE run = (SELECT number FROM runs WHERE id = ?)"""
-        yield from self._db.execute(query, (run.id,))
-
-    def verdicts(self, run: Run) -> Iterator[tuple[str, str]]:
-        """Case and verdict of every record of a run."""
-        query = """SELECT cases.id, verdict FROM results JOIN cases ON cases.number = results."case"
-                   WHERE run = (SELECT number FROM runs WHERE id = ?)"""
-        yield from self._db.execute(query, (run.id,))
-
-    def elements(self, run: Run) -> int:
-        """How many numbers were compared."""
-        query = "SELECT numbers FROM results WHERE run = (SELECT number FROM runs WHERE id = ?)"
-        return sum(packing.elements(blob) for (blob,) in self._db.execute(query, (run.id,)))
-
-    def _returned(self, run: Run, case: str) -> bytes:
-        query = """SELECT arrays FROM returned JOIN cases ON cases.number = returned."case"
-                   WHERE run = (SELECT number FROM runs WHERE id = ?) AND cases.id = ?"""
-        row = self._db.execute(query, (run.id, case)).fetchone()
-        return b"" if row is None else row[0]
-
-    def returned(self, run: Run, case: str) -> list[np.ndarray]:
-        """What the implementation returned for a discrepancy; empty where it was not kept."""
-        blob = self._returned(run, case)
-        try:
-            return packing.unpack_arrays(blob) if blob else []
-        except (ValueError, TypeError):
-            self.damaged += 1
-            return []
-
-    def counts(self, run: Run) -> dict[str, int]:
-        """How many records of a run have each verdict; known discrepancies as ``known value`` and so on."""
-        query = """SELECT CASE WHEN known IS NOT NULL AND verdict <> 'stale' THEN 'known ' || verdict ELSE verdict END,
-                   COUNT(*) FROM results WHERE run = (SELECT number FROM runs WHERE id = ?) GROUP BY 1 ORDER BY 1"""
-        return dict(self._db.execute(query, (run.id,)))
-
-    def largest_z(self, run: Run) -> float | None:
-        """Largest z of the passing cases."""
-        query = "SELECT MAX(z) FROM results WHERE run = (SELECT number FROM runs WHERE id = ?) AND verdict = 'pass'"
-        (value,) = self._db.execute(query, (run.id,)).fetchone()
-        return value
-
 
 def _storable(value: Any) -> Any:
     """A lone surrogate cannot be stored."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def _as_record(row: _Row) -> dict[str, Any]:
-    if row.verdict not in VERDICTS:
-        raise ValueError(f"there is no verdict {row.verdict!r}")
-    diagnosed = row.agrees_with is not None
-    return as_json(
-        {
-            "case": row.id,
-            "family": row.family,
-            "clauses": row.clauses.split(),
-            "verdict": row.verdict,
-            "mode": row.mode or None,
-            "path": row.path or None,
-            "known": row.known,
-            "z": row.z,
-            **packing.unpack_numbers(row.numbers),
-            "agrees_with": json.loads(row.agrees_with) if row.agrees_with is not None else [],
-            "diagnosed": diagnosed,
-            "message": "; ".join(filter(None, (row.message, row.observation))),
-            "clause": row.clause or None,
-            "seconds": row.seconds,
-        }
-    )

@@ -11,8 +11,8 @@ import jsonschema
 from rnn_fixtures.locations import SPEC
 
 from rnn_conformance.errors import ConfigurationError
-from rnn_conformance.results.database import Run
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run
 
 # Larger files are refused unread: an export of a hundred thousand results has a tenth of this.
 LARGEST = 1 << 30

@@ -17,7 +17,8 @@ from typing import Any
 
 from rnn_fixtures.case import TIERS
 
-from rnn_conformance.results.database import FILE, Results, Run
+from rnn_conformance.results.database import FILE, Results
+from rnn_conformance.results.run import Run
 
 WHOLE = "1/1"
 

@@ -32,8 +32,9 @@ from rnn_fixtures.store import Store
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable
 from rnn_conformance.judging import differences
-from rnn_conformance.results.database import Results, Run, new_run
+from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
+from rnn_conformance.results.run import Run, new_run
 from rnn_conformance.running import cluster as clusters
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster

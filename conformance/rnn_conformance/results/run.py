@@ -1,0 +1,61 @@
+"""One run: an adapter on a device in a dtype, over a selection of cases."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rnn_conformance import __version__
+
+
+@dataclass
+class Run:
+    """One adapter on one device in one dtype over one selection of cases.
+
+    Attributes
+    ----------
+    declared : list
+        The adapter's known differences, as they were when it ran.
+    spent : mapping
+        Seconds by what took them.
+    """
+
+    id: str
+    started: str
+    finished: str | None
+    suite: str
+    fixtures: str
+    tier: str
+    selection: str
+    shard: str
+    adapter: str
+    framework: str
+    version: str
+    device: str
+    dtype: str
+    selected: int
+    environment: dict[str, Any]
+    declared: list[dict[str, str]] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return f"{self.adapter} {self.dtype}" + ("" if self.device == "cpu" else f" {self.device}")
+
+    def same_work(self, other: Run) -> bool:
+        """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
+        fields = "suite fixtures tier selection shard adapter framework version device dtype selected"
+        same_packages = self.environment.get("packages") == other.environment.get("packages")
+        return same_packages and all(getattr(self, f) == getattr(other, f) for f in fields.split())
+
+
+def now() -> str:
+    """UTC time, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_run(**fields: Any) -> Run:
+    """A run that starts now."""
+    return Run(id=uuid.uuid4().hex, started=now(), finished=None, suite=__version__, **fields)
