@@ -177,3 +177,26 @@ class Zeros:
         from rnn_conformance.proving.variants.base import VariantAdapter
 
         return VariantAdapter(REGISTRY["mask-zeros"])
+
+
+class Switched(NumpyAdapter):
+    """The reference, whose outputs a switch shortens to the 11 significant bits of TF32."""
+
+    settings: Mapping[str, Sequence[str]] = {"products": ("full", "short"), "idle": ("0", "1")}
+    short = False
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        assert settings.keys() == self.settings.keys()
+        self.short = settings["products"] == "short"
+
+    def build(self, spec: LayerSpec) -> Model:
+        model = super().build(spec)
+        if self.short:
+            call = model.call
+            model.call = lambda *given: [_shortened(a) for a in call(*given)]  # type: ignore[method-assign]
+        return model
+
+
+def _shortened(array: np.ndarray) -> np.ndarray:
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent).astype(array.dtype)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from rnn_fixtures.case import STORED, TIERS, Case
 from rnn_fixtures.store import Store, select_tier
 
 from rnn_conformance.errors import ConfigurationError, NothingSelected
+from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.selection import compile_selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +73,31 @@ def select_option(function: F) -> F:
         default="",
         help="Words and key=value terms with and, or, not: 'lstm and mask=right and not unroll'.",
     )(function)
+
+
+def setting_option(function: F) -> F:
+    """``--setting``, as texts (`with_settings`)."""
+    return click.option(
+        "--setting",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE[,VALUE]",
+        help="A switch of the framework, as --setting cudnn=on,off; of several values each gives a run of its own (repeatable). rnn-conformance doctor lists them.",
+    )(function)
+
+
+def with_settings(refs: Sequence[AdapterRef], settings: Sequence[str]) -> list[AdapterRef]:
+    """Every adapter with every combination of the values of ``--setting``."""
+    values: dict[str, list[str]] = {}
+    for text in settings:
+        name, equals, given = text.partition("=")
+        if not name or not equals or not all(given.split(",")):
+            raise click.UsageError(f"--setting is NAME=VALUE or NAME=VALUE,VALUE, got {text!r}")
+        values[name] = list(dict.fromkeys([*values.get(name, []), *given.split(",")]))
+    chosen = [
+        tuple(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
+    ]
+    return [replace(ref, settings=own) for ref in refs for own in chosen]
 
 
 def provider_library_option(function: F) -> F:

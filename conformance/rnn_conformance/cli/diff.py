@@ -33,7 +33,7 @@ KINDS = {
 def command(old: Path, new: Path, style: str | None) -> int:
     """What changed from one results directory to another: regressed, fixed, new, drifted, and versions.
 
-    Implementations are matched by adapter, device and dtype, whatever their versions; of each the newest results are compared, and only
+    Implementations are matched by adapter, device, dtype and settings, whatever their versions; of each the newest results are compared, and only
     where both were measured against the same golden data. Exit status 1 if anything regressed.
     """
     from rnn_conformance.reporting.changes import Changes
@@ -42,11 +42,11 @@ def command(old: Path, new: Path, style: str | None) -> int:
     before, after = (_newest(folder) for folder in (old, new))
     shared = sorted(before.keys() & after.keys())
     if not shared:
-        raise ConfigurationError(f"{old} and {new} have no adapter, device and dtype in common")
+        raise ConfigurationError(f"{old} and {new} have no adapter, device, dtype and settings in common")
     changes = [Changes(before[line], after[line]) for line in shared]
     only = {
-        "old": [" ".join(line) for line in sorted(before.keys() - after.keys())],
-        "new": [" ".join(line) for line in sorted(after.keys() - before.keys())],
+        "old": [" ".join(filter(None, line)) for line in sorted(before.keys() - after.keys())],
+        "new": [" ".join(filter(None, line)) for line in sorted(after.keys() - before.keys())],
     }
     text, notes = sentence(changes)
     if is_pretty(style):
@@ -72,7 +72,7 @@ def command(old: Path, new: Path, style: str | None) -> int:
     return Exit.UNEXPECTED if any(change.regressed for change in changes) else Exit.EXPECTED
 
 
-def _newest(folder: Path) -> dict[tuple[str, str, str], View]:
+def _newest(folder: Path) -> dict[tuple[str, ...], View]:
     from rnn_conformance.reporting.changes import History
 
     return {line: views[-1] for line, views in History([folder]).nights.items()}
@@ -83,6 +83,7 @@ def _as_json(change: Changes) -> dict[str, Any]:
     return {
         "adapter": run.adapter,
         "device": run.device,
+        "settings": run.settings,
         "dtype": run.dtype,
         "framework": run.framework,
         "old_version": change.old.run.version,

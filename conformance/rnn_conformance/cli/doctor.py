@@ -28,6 +28,7 @@ def _examine(ref: AdapterRef) -> dict[str, Any]:
         "dtypes": {k: v or "yes" for k, v in what.dtypes.items()},
         "packages": dict(what.packages),
         "notes": list(what.notes),
+        "settings": {name: list(values) for name, values in what.offered.items()},
     }
 
 
@@ -46,10 +47,16 @@ def command(names: tuple[str, ...], style: str | None) -> int:
                 dtypes = ", ".join(k for k, v in entry["dtypes"].items() if v == "yes")
                 packages = ", ".join(f"{k} {v}" for k, v in entry["packages"].items())
                 version = f"{entry['framework']} {entry['version']}"
-                rows.append([entry["adapter"], version, ", ".join(entry["devices"]), dtypes, packages])
+                settings = ", ".join(
+                    f"{name}={'|'.join(values)}" for name, values in entry["settings"].items()
+                )
+                rows.append(
+                    [entry["adapter"], version, ", ".join(entry["devices"]), settings, dtypes, packages]
+                )
             else:
-                rows.append([entry["adapter"], "cannot run here", "", "", entry["reason"]])
-        print_table("Adapters", ["adapter", "framework", "devices", "dtypes", "packages, or reason"], rows)
+                rows.append([entry["adapter"], "cannot run here", "", "", "", entry["reason"]])
+        columns = ["adapter", "framework", "devices", "settings", "dtypes", "packages, or reason"]
+        print_table("Adapters", columns, rows)
     else:
         print_json({"schema": "doctor-1", "adapters": found})
     return Exit.EXPECTED if all(e["available"] for e in found) or not names else Exit.UNAVAILABLE

@@ -57,9 +57,10 @@ def update(
 
     ref = resolve(name)
     cases = {case.id: case for case in open_store(data).cases()}
-    found = [s for s in collect([results]) if s.run.adapter == ref.name and s.run.device == device]
+    # Differences are declared of frameworks as they usually are.
+    found = [s for s in collect([results]) if s.run.line[:2] == (ref.name, device) and not s.run.settings]
     if not found:
-        raise NothingSelected(f"{results} has no results of {ref.name} on {device}")
+        raise NothingSelected(f"{results} has no results of {ref.name} on {device} in its usual settings")
     newest = max(found, key=lambda s: (_version(s.run.version), s.run.started)).run.version
     found = [s for s in found if s.run.version == newest]
     if file is None:

@@ -119,7 +119,12 @@ def _all(
     from rnn_conformance.results.reading import collect
 
     cases = Cases(store)
-    found = reproductions.groups(collect([results]), cases)
+    subjects = collect([results])
+    if left := [s.run.label for s in subjects if s.run.settings]:
+        click.echo(
+            f"left out, as scripts are of frameworks in their usual settings: {', '.join(left)}", err=True
+        )
+    found = reproductions.groups([s for s in subjects if not s.run.settings], cases)
     given = None if name is None else resolve(name)
     found = [g for g in found if given is None or g.view.run.adapter == given.name]
     out.mkdir(parents=True, exist_ok=True)

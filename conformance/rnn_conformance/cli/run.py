@@ -29,6 +29,8 @@ from rnn_conformance.cli.common import (
     require_flint,
     select,
     select_option,
+    setting_option,
+    with_settings,
 )
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.errors import AdapterNotInstalled, ConfigurationError, Exit, NothingSelected
@@ -65,12 +67,12 @@ class _Display(runner.Progress):
         self._left: dict[str, int] = {}
 
     def adapter_started(self, ref: AdapterRef, what: Description, total: int) -> None:
-        self._tasks[ref.name] = self.bars.add_task(
-            f"{ref.name} ({what.framework} {what.version})", total=total
+        self._tasks[ref.label] = self.bars.add_task(
+            f"{ref.label} ({what.framework} {what.version})", total=total
         )
-        self._left[ref.name] = total
+        self._left[ref.label] = total
         if not self._live:
-            click.echo(f"{ref.name}: {what.framework} {what.version}, {total} results to come", err=True)
+            click.echo(f"{ref.label}: {what.framework} {what.version}, {total} results to come", err=True)
 
     def adapter_failed(self, ref: AdapterRef, reason: str) -> None:
         self._console.print(reason, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -81,10 +83,10 @@ class _Display(runner.Progress):
         return lambda count: self.bars.update(task, advance=count, visible=True)
 
     def records(self, ref: AdapterRef, count: int) -> None:
-        self.bars.advance(self._tasks[ref.name], count)
-        self._left[ref.name] -= count
-        if not self._live and self._left[ref.name] == 0:
-            click.echo(f"{ref.name}: done", err=True)
+        self.bars.advance(self._tasks[ref.label], count)
+        self._left[ref.label] -= count
+        if not self._live and self._left[ref.label] == 0:
+            click.echo(f"{ref.label}: done", err=True)
 
 
 def _beyond(part: Shard, store: Store, dtypes: list[str], selection: str) -> dict[str, int]:
@@ -144,6 +146,7 @@ def _cluster(address: str | None, resources: tuple[str, ...], data: Path | None)
     help="Run the cases of a profile (spec/profiles.toml) in its dtype, and tell whether it holds; exit status 1 where it does not.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...")
+@setting_option
 @provider_library_option
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes at a time (default: one per core)."
@@ -204,6 +207,7 @@ def command(
     dtypes: tuple[str, ...],
     profile: str | None,
     device: str,
+    settings: tuple[str, ...],
     workers: int | None,
     shard: str,
     cluster: str | None,
@@ -223,6 +227,7 @@ def command(
     refs = [resolve(name) for name in dict.fromkeys(names)] or list(installed().values())
     if len({ref.name for ref in refs}) < len(refs):
         raise ConfigurationError("two adapters have one name: their results could not be told apart")
+    refs = with_settings(refs, settings)
     claimed = None if profile is None else profiles.find(profile)
     if claimed is not None:
         given = click.get_current_context().get_parameter_source
@@ -294,7 +299,7 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
         [
             e["adapter"],
             f"{e['framework']} {e['version']}",
-            e["dtype"],
+            " ".join(filter(None, [e["dtype"], e["settings"]])),
             e["selected"],
             ", ".join(f"{count} {verdict}" for verdict, count in e["verdicts"].items()),
             "" if e["largest_z"] is None else f"{e['largest_z']:.2f}",
@@ -305,30 +310,27 @@ def _print(entries: list[dict[str, Any]], outcome: runner.Outcome, style: str | 
     columns = ["adapter", "framework", "dtype", "cases", "verdicts", "largest z of a pass", "unexpected"]
     print_table("Results", columns, rows)
     for entry in entries:
+        who = " ".join(filter(None, [entry["adapter"], entry["dtype"], entry["settings"]]))
         if total := sum(entry["spent"].values()):
             shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in entry["spent"].items())
-            click.echo(f"{entry['adapter']} {entry['dtype']}: {total:.0f} s of processes: {shares}")
+            click.echo(f"{who}: {total:.0f} s of processes: {shares}")
         if entry["review"]:
             overdue = ", ".join(entry["review"])
-            click.echo(
-                f"{entry['adapter']} {entry['dtype']}: declared differences to look at again: {overdue}"
-            )
+            click.echo(f"{who}: declared differences to look at again: {overdue}")
         if entry["unshown"]:
             claimed = ", ".join(entry["unshown"])
-            click.echo(f"{entry['adapter']} {entry['dtype']}: claimed, but no case shows it: {claimed}")
+            click.echo(f"{who}: claimed, but no case shows it: {claimed}")
         for example in entry["examples"]:
-            click.echo(f"{entry['adapter']} {entry['dtype']}: {example}")
+            click.echo(f"{who}: {example}")
         for text in (entry["precision"] or {"classes": ()})["classes"]:
-            click.echo(f"{entry['adapter']} {entry['dtype']}: precision class: {text}")
+            click.echo(f"{who}: precision class: {text}")
         for found in entry["explanations"]:
             click.echo(
-                f"{entry['adapter']} {entry['dtype']}: {found['cases']} of {entry['unexpected']} unexpected agree with "
+                f"{who}: {found['cases']} of {entry['unexpected']} unexpected agree with "
                 f"{found['variant']}: {found['summary']}"
             )
         for found in entry["causes"]:
-            click.echo(
-                f"{entry['adapter']} {entry['dtype']}: {found['cause']} ({found['cases']} cases): {found['text']}"
-            )
+            click.echo(f"{who}: {found['cause']} ({found['cases']} cases): {found['text']}")
         if "profile" in entry:
             click.echo(f"{entry['adapter']}: {entry['profile']['text']}")
     sys.stdout.flush()

@@ -90,6 +90,8 @@ class Description:
         Settings that matter for the numbers, such as TF32 being off.
     capabilities : Capabilities, optional
         Set by the suite: the adapter's own.
+    settings, offered : mapping
+        Set by the suite: the framework's switches as they are, and the values that each can have, the usual one first.
     """
 
     framework: str
@@ -99,6 +101,8 @@ class Description:
     packages: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     capabilities: Capabilities | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    offered: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -325,9 +329,12 @@ class Adapter(ABC):
         Whether `build` returns a `Model`, or a `LengthsModel` around which the suite does the rest; the latter needs capabilities.
     layout : "keras", "torch", "onnx", "openvino" or "flax"
         Of the weights that a `LengthsModel` is given.
+    settings : mapping
+        The framework's switches that results hang on, as ``{"tf32": ("off", "on")}``: the values of each, the usual one first.
     """
 
     is_keras = False
+    settings: Mapping[str, Sequence[str]] = {}
     capabilities: Capabilities | None = None
     level = "model"
     layout = "keras"
@@ -339,6 +346,11 @@ class Adapter(ABC):
     @abstractmethod
     def build(self, spec: LayerSpec) -> Any:
         """Build the layer, or raise `Unsupported`: a `Model`, or a `LengthsModel` where ``level`` says so."""
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Set all the switches that the class attribute names; called once, before anything else."""
+        if settings:
+            raise NotImplementedError(f"{type(self).__name__} names settings and has no configure")
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """How a stand-alone script builds and calls this layer; None when it can only go through the adapter."""

@@ -101,7 +101,7 @@ class Server:
     def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "describe":
-                return self._describe()
+                return self._describe(request.get("settings") or {})
             case "build":
                 self._model = None
                 self._model = self._adapter.build(layer_spec(request["spec"]))
@@ -117,7 +117,11 @@ class Server:
         found = table[request["do"]](self._model, request)
         return found | {"mode": self._model.mode, "path": self._model.path}
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self, wanted: Mapping[str, str]) -> dict[str, Any]:
+        offered = {name: [str(value) for value in values] for name, values in self._adapter.settings.items()}
+        usual = {name: values[0] for name, values in offered.items()}
+        # What is not offered, the suite refuses when it reads what is.
+        self._adapter.configure(usual | {name: wanted[name] for name in wanted.keys() & usual.keys()})
         what, can = self._adapter.describe(), self._adapter.capabilities
         return {
             "protocol": VERSION,
@@ -127,6 +131,7 @@ class Server:
             "dtypes": dict(what.dtypes),
             "packages": dict(what.packages),
             "notes": [str(note) for note in what.notes],
+            "settings": offered,
             "is_keras": bool(self._adapter.is_keras),
             "level": self._adapter.level,
             "layout": self._adapter.layout,

@@ -93,10 +93,11 @@ def changes(
         Whether other adapters read the same file.
     """
     run = subjects[0].run
-    packages = run.environment.get("packages")
-    what = Description(
-        run.framework, run.version, [run.device], {}, packages if isinstance(packages, dict) else {}
+    packages, settings = (
+        found if isinstance(found := run.environment.get(name), dict) else {}
+        for name in ("packages", "settings")
     )
+    what = Description(run.framework, run.version, [run.device], {}, packages, settings=settings)
     holding = differences.holding(entries, run.adapter, what, run.device)
     seen = _Seen({}, cases)
     for subject in subjects:

@@ -31,7 +31,7 @@ class Known:
     """One declared difference.
 
     ``versions`` is a PEP 440 specifier of the framework's version, ``packages`` has those of others that it stands on, and
-    ``devices`` is a pattern (``cuda*``); where they do not hold, the entry is not there. ``may_pass`` selects those cases in
+    ``devices`` is a pattern (``cuda*``), and ``settings`` has switches of the framework with their values; where they do not hold, the entry is not there. ``may_pass`` selects those cases in
     which the difference may be too small for a verdict, as in bfloat16: passing there is not stale. ``adapters`` is a pattern
     of the adapter's name, where several share a folder; ``review`` is the day on which somebody is to look at it again.
     """
@@ -44,6 +44,7 @@ class Known:
     versions: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
     devices: str = "*"
+    settings: Mapping[str, str] = field(default_factory=dict)
     adapters: str = "*"
     review: str = ""
     may_pass: str = ""
@@ -56,9 +57,9 @@ class Known:
         """Whether it holds for what ran, and there; versions that are none (of a program's own) are taken for any."""
         wanted = {"": self.versions, **self.packages}
         found = {"": what.version, **what.packages}
-        return fnmatchcase(device, self.devices) and all(
-            name in found and _satisfies(found[name], asked) for name, asked in wanted.items()
-        )
+        if not fnmatchcase(device, self.devices) or not self.settings.items() <= what.settings.items():
+            return False
+        return all(name in found and _satisfies(found[name], asked) for name, asked in wanted.items())
 
 
 def _satisfies(version: str, specifier: str) -> bool:

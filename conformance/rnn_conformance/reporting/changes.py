@@ -14,7 +14,7 @@ from rnn_conformance.reporting.columns import shown
 from rnn_conformance.reporting.views import View
 from rnn_conformance.results.reading import Part, parts_of
 
-# Runs of one version, device and dtype that began within so many hours of each other belong to one night.
+# Runs of one version, device, dtype and settings that began within so many hours of each other belong to one night.
 NIGHT = timedelta(hours=12)
 # A z that passes before and after has drifted when it grew this many times, and by more than this much.
 DRIFT_TIMES, DRIFT_LEAST = 2.0, 0.5
@@ -162,15 +162,15 @@ class History:
     Attributes
     ----------
     nights : mapping
-        Adapter, device and dtype to its views, the oldest first; runs of one version within a night are one view.
+        Adapter, device, dtype and settings to its views, the oldest first; runs of one version within a night are one view.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.nights: dict[tuple[str, str, str], list[View]] = {}
-        own: dict[tuple[str, str, str], dict[tuple[str, str], list[list[Part]]]] = {}
+        self.nights: dict[tuple[str, ...], list[View]] = {}
+        own: dict[tuple[str, ...], dict[tuple[str, str], list[list[Part]]]] = {}
         for part in sorted(parts_of(folders), key=lambda part: (part.run.started, part.run.id)):
             run = part.run
-            versions = own.setdefault((run.adapter, run.device, run.dtype), {})
+            versions = own.setdefault(run.line, {})
             snapshots = versions.setdefault((run.version, run.fixtures), [])
             if not snapshots or _when(run.started) - _when(snapshots[-1][0].run.started) > NIGHT:
                 snapshots.append([])
@@ -217,7 +217,7 @@ class History:
 
 def _order(view: View) -> tuple[str, str, str, bool, str]:
     run = view.newest
-    return run.adapter, run.version, run.device, run.dtype != "float32", run.dtype
+    return run.adapter, run.version, run.where, run.dtype != "float32", run.dtype
 
 
 def _when(started: str) -> datetime:

@@ -17,6 +17,8 @@ from rnn_conformance.reporting.evidence import evidence
 from rnn_conformance.reporting.packed import BUCKETS, CODES, MISSING, bucket, chunk, indices
 from rnn_conformance.reporting.views import Finding, View
 
+# Settings that nobody changed.
+USUAL = "as usual"
 # Of a message so many characters are shown.
 MESSAGE = 1000
 
@@ -72,6 +74,7 @@ def _named(view: View) -> dict[str, str]:
         "framework": run.framework,
         "version": run.version,
         "device": run.device,
+        "settings": run.settings or USUAL,
         "dtype": run.dtype,
     }
 

@@ -24,21 +24,22 @@ from rnn_conformance.reporting.views import Finding, View, grouped
 
 # The columns of CSV and Parquet: what an exported record has, but for nested data.
 COLUMNS = tuple(
-    """run adapter framework version device dtype case family clauses mode path verdict known z z_strict rms_z bias_z max_abs_error
+    """run adapter framework version device settings dtype case family clauses mode path verdict known z z_strict rms_z bias_z max_abs_error
     output index first_step agrees_with message seconds""".split()
 )
 NUMBERS = ("z", "z_strict", "rms_z", "bias_z", "max_abs_error", "seconds")
 # A summary lists so many unexpected cases; a job summary of GitHub may have 1 MiB.
 LISTED, TEXT = 50, 300
 # So many rows of a Parquet file are written together.
-GROUP = 1 << 16
+GROUP = 1 << 14
 # Characters that XML has no place for.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _shared(view: View) -> dict[str, str]:
     run = view.run
-    return {name: getattr(run, name) for name in ("adapter", "framework", "version", "device", "dtype")}
+    names = ("adapter", "framework", "version", "device", "settings", "dtype")
+    return {name: getattr(run, name) for name in names}
 
 
 def as_json(history: History) -> Iterator[str]:
@@ -164,7 +165,7 @@ def _finding(seen: Sequence[Finding], *, known: bool) -> Iterator[str]:
     first = seen[0]
     yield f"\n### {_plain(first.cause.name)}{'' if known else ' (unexpected)'}\n\n"
     names = [
-        f"{f.view.run.framework} {f.view.run.version} {f.view.run.device} {f.view.run.dtype}" for f in seen
+        f"{f.view.run.framework} {f.view.run.version} {f.view.run.where} {f.view.run.dtype}" for f in seen
     ]
     yield f"Seen in {_plain(', '.join(names))}; {first.clause or 'no clause'}; {len(first.examples)} cases, such as `{_code(first.examples[0]['case'])}`.\n\n"
     if first.entry.get("reason"):

@@ -42,7 +42,7 @@ def headline(history: History) -> Headline:
     bad = sum(view.bad for view in current)
     stale = [v for v in current if history.age(v)]
     notes = [
-        f"No data from {v.newest.adapter} {v.newest.dtype} on {v.newest.device} this time: its last results, {spelled_age(history.age(v))} old, are shown."
+        f"No data from {v.newest.adapter} {v.newest.dtype} on {v.newest.where} this time: its last results, {spelled_age(history.age(v))} old, are shown."
         for v in stale
     ]
     if not history.changes:

@@ -27,7 +27,7 @@ from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.profiles import profiles, standing
 from rnn_conformance.reporting import arguments, matrix
 from rnn_conformance.reporting.changes import Changes, History
-from rnn_conformance.reporting.data import data_files
+from rnn_conformance.reporting.data import USUAL, data_files
 from rnn_conformance.reporting.explainer import knowledge
 from rnn_conformance.reporting.headline import headline, sentence, spelled_age
 from rnn_conformance.reporting.packed import CODES
@@ -171,9 +171,11 @@ class _Site:
     def _pages(self) -> Iterator[tuple[str, str]]:
         told, runs = headline(self.history), [view.newest for view in self.views]
         choices = [
-            (key, name, sorted({getattr(run, key) for run in runs}))
-            for key, name in (("framework", "framework"), ("dtype", "dtype"), ("device", "device"))
+            (key, key, sorted({getattr(run, key) for run in runs}))
+            for key in ("framework", "dtype", "device")
         ]
+        if any(run.settings for run in runs):
+            choices.append(("settings", "settings", sorted({run.settings or USUAL for run in runs})))
         choices.append(("family", "family", sorted(set().union(*(v.columns.families for v in self.views)))))
         yield (
             "index.html",
@@ -185,6 +187,7 @@ class _Site:
                 topics=self._topics,
                 ages=self._ages,
                 choices=choices,
+                usual=USUAL,
                 verdicts=list(CODES),
             ),
         )

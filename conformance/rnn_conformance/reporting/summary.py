@@ -33,6 +33,7 @@ def summary(
                 "framework": run.framework,
                 "version": run.version,
                 "device": run.device,
+                "settings": run.settings,
                 "dtype": run.dtype,
                 "selected": run.selected,
                 "verdicts": results.counts(run),

@@ -71,19 +71,22 @@ class View(Subject):
     """A subject with what the pages tell of it."""
 
     @property
-    def line(self) -> tuple[str, str, str]:
-        """What stays the same from version to version: adapter, device, dtype."""
-        return self.newest.adapter, self.newest.device, self.newest.dtype
+    def line(self) -> tuple[str, ...]:
+        """What stays the same from version to version."""
+        return self.newest.line
 
     @property
     def name(self) -> str:
-        """Adapter, version, device, dtype, as one text."""
-        return f"{self.newest.adapter} {self.newest.version} {self.newest.device} {self.newest.dtype}"
+        """Adapter, version, device, settings, dtype, as one text."""
+        return f"{self.newest.adapter} {self.newest.version} {self.newest.where} {self.newest.dtype}"
 
     @property
     def slug(self) -> str:
         """The name of its page."""
-        return safe_name(self.newest.adapter, self.newest.version, self.newest.device, self.newest.dtype)
+        run = self.newest
+        return safe_name(
+            run.adapter, run.version, run.device, run.dtype, *filter(None, [run.settings.replace(" ", "-")])
+        )
 
     @property
     def home(self) -> Path | None:

@@ -1,6 +1,6 @@
 """What readers of results work with: everything that is known of one implementation, from whatever runs and directories it came.
 
-Runs of one adapter, framework version, device, dtype and revision of the golden data are one *subject*: parts, shards, resumed and repeated runs
+Runs of one adapter, framework version, device, dtype, settings and revision of the golden data are one *subject*: parts, shards, resumed and repeated runs
 join, and of a case that was run more than once the newest record counts.
 """
 
@@ -32,7 +32,7 @@ class Part:
 
 
 class Subject:
-    """One adapter, framework version, device, dtype and revision of the golden data.
+    """One adapter, framework version, device, dtype, settings and revision of the golden data.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ def _newest(parts: list[Part]) -> list[list[Part]]:
     subjects: dict[tuple[str, ...], list[Part]] = {}
     for part in parts:
         run = part.run
-        subjects.setdefault((run.adapter, run.version, run.device, run.dtype), []).append(part)
+        subjects.setdefault((*run.line, run.version), []).append(part)
     found = []
     for _, own in sorted(subjects.items()):
         revision = max(own, key=lambda part: part.run.started).run.fixtures

@@ -41,12 +41,33 @@ class Run:
     spent: dict[str, float] = field(default_factory=dict)
 
     @property
+    def settings(self) -> str:
+        """The framework's switches that were not as usual, as ``cudnn=off tf32=on``."""
+        every, changed = (self.environment.get(name) for name in ("settings", "changed"))
+        if not isinstance(every, dict) or not isinstance(changed, list):
+            return ""
+        return " ".join(f"{name}={every.get(name)}" for name in sorted(map(str, changed)))
+
+    @property
+    def where(self) -> str:
+        """The device, and the switches that were not as usual."""
+        return f"{self.device} {self.settings}".rstrip()
+
+    @property
+    def line(self) -> tuple[str, str, str, str]:
+        """What stays the same from version to version: adapter, device, dtype, settings."""
+        return self.adapter, self.device, self.dtype, self.settings
+
+    @property
     def label(self) -> str:
-        return f"{self.adapter} {self.dtype}" + ("" if self.device == "cpu" else f" {self.device}")
+        device = "" if self.device == "cpu" else self.device  # nothing is said of the usual
+        return " ".join(filter(None, (self.adapter, self.dtype, device, self.settings)))
 
     def same_work(self, other: Run) -> bool:
         """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
-        fields = "suite fixtures tier selection shard adapter framework version device dtype selected"
+        fields = (
+            "suite fixtures tier selection shard adapter framework version device dtype settings selected"
+        )
         same_packages = self.environment.get("packages") == other.environment.get("packages")
         return same_packages and all(getattr(self, f) == getattr(other, f) for f in fields.split())
 

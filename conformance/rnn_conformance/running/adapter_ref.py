@@ -17,10 +17,22 @@ INTERPRETERS = {".py": [sys.executable], ".mjs": ["node"], ".js": ["node"], ".sh
 
 @dataclass(frozen=True)
 class AdapterRef:
-    """An adapter by the name that the user gave and what it stands for (``module:Class``, ``path.py:Class``, ``cmd:PROGRAM``)."""
+    """An adapter by the name that the user gave and what it stands for (``module:Class``, ``path.py:Class``, ``cmd:PROGRAM``).
+
+    Attributes
+    ----------
+    settings : tuple of (str, str)
+        Switches of the framework that are asked for, by name.
+    """
 
     name: str
     target: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name, and what is asked for."""
+        return " ".join([self.name, *(f"{name}={value}" for name, value in self.settings)])
 
     @property
     def folder(self) -> Path | None:

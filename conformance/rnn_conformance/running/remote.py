@@ -55,7 +55,7 @@ class RemoteAdapter(Adapter):
         self.session = session
         self._said = session.describe()
         self._level, self._layout = self._said.get("level", "model"), self._said.get("layout", "keras")
-        self._can = self._capabilities()
+        self._can, self._offered = self._capabilities(), self._switches()
 
     @property
     def is_keras(self) -> bool:  # type: ignore[override]
@@ -79,6 +79,28 @@ class RemoteAdapter(Adapter):
         except ValueError as error:
             raise AdapterUnavailable(f"adapter {self.session.ref.name!r} cannot start: {error}") from error
 
+    def _switches(self) -> dict[str, list[str]]:
+        """The switches that the adapter offers, and their values.
+
+        Raises
+        ------
+        AdapterUnavailable
+            Where one is asked for that is not offered.
+        """
+        ref, said = self.session.ref, self._said.get("settings") or {}
+        if not isinstance(said, Mapping) or not all(isinstance(v, list) and v for v in said.values()):
+            raise AdapterUnavailable(
+                f"adapter {ref.name!r} cannot start: settings are an object of lists of values"
+            )
+        offered = {clean(k, 80): [clean(v, 80) for v in values] for k, values in said.items()}
+        for name, value in ref.settings:
+            if value not in offered.get(name, ()):
+                known = "; ".join(f"{k}={'|'.join(values)}" for k, values in offered.items())
+                raise AdapterUnavailable(
+                    f"adapter {ref.name!r} has no setting {name}={value}; it has {known or 'none'}"
+                )
+        return offered
+
     @cached_property
     def description(self) -> Description:
         """What the adapter said of itself.
@@ -101,6 +123,9 @@ class RemoteAdapter(Adapter):
                 packages={clean(k, 80): clean(v, 80) for k, v in dict(said.get("packages") or {}).items()},
                 notes=[clean(note, 400) for note in said.get("notes") or ()],
                 capabilities=self._can,
+                settings={k: values[0] for k, values in self._offered.items()}
+                | dict(self.session.ref.settings),
+                offered=self._offered,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise AdapterUnavailable(

@@ -293,7 +293,7 @@ class _AdapterRun:
                     return
                 except BrokenExecutor:  # what it had not handed over is done again
                     continue
-        raise RuntimeError(f"processes that judge {self.ref.name!r} died {REPLACED} times")
+        raise RuntimeError(f"processes that judge {self.ref.label!r} died {REPLACED} times")
 
     def _run_job(self, pool: _Pool, what: Description | None, job: _Job) -> None:
         assert what is not None
@@ -342,6 +342,8 @@ def _environment(what: Description) -> dict[str, object]:
         "capabilities": None if can is None else can.to_json(),
         "packages": dict(what.packages),
         "notes": list(what.notes),
+        "settings": dict(what.settings),
+        "changed": sorted(name for name, value in what.settings.items() if value != what.offered[name][0]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.machine(),
@@ -417,7 +419,7 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                             reason = AdapterNotInstalled(
                                 f"adapter {ref.name!r} has no device {options.device!r}, only {', '.join(what.devices)}"
                             )
-                            outcome.unavailable[ref.name] = reason
+                            outcome.unavailable[ref.label] = reason
                             progress.adapter_failed(ref, str(reason))
                             answer.put([])
                             continue
@@ -434,7 +436,7 @@ def execute(refs: Sequence[AdapterRef], options: Options, results: Results, prog
                             progress.records(ref, len(records))
                     case _Left(ref, AdapterUnavailable() as error):
                         left -= 1
-                        outcome.unavailable[ref.name] = error
+                        outcome.unavailable[ref.label] = error
                         progress.adapter_failed(ref, str(error))
                     case _Left(ref, None):
                         left -= 1

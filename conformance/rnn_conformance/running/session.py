@@ -258,7 +258,8 @@ class Session:
         """
         who = f"adapter {self.ref.name!r} cannot start"
         try:
-            answer = self.ask("describe", limit=START_LIMIT)
+            asked = {"settings": dict(self.ref.settings)} if self.ref.settings else {}
+            answer = self.ask("describe", limit=START_LIMIT, **asked)
         except Ended as ended:
             if ended.verdict == "timeout":
                 raise AdapterUnavailable(f"{who}: no answer within {START_LIMIT:g} s") from None

@@ -30,8 +30,6 @@ from rnn_conformance.contract.adapter import (
 from rnn_conformance.contract.capabilities import ANY, FLIPS, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
 
-jax.config.update("jax_default_matmul_precision", "highest")
-
 # XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
 COMPILATIONS_KEPT = 512
 
@@ -105,6 +103,9 @@ class FlaxNnxAdapter(Adapter):
     """``flax.nnx`` under ``jax.jit``."""
 
     level, layout = "lengths", "flax"
+    settings: Mapping[str, Sequence[str]] = {
+        "matmul_precision": ("highest", "high", "default")
+    }  # high and default may be TF32 on CUDA
     capabilities = Capabilities(
         arguments={
             "activation": sorted(ACTIVATIONS),
@@ -141,6 +142,10 @@ class FlaxNnxAdapter(Adapter):
         self._programs = _Programs()
         self._networks = Networks(_layer)
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """``jax_default_matmul_precision``."""
+        jax.config.update("jax_default_matmul_precision", settings["matmul_precision"])
+
     def describe(self) -> Description:
         """Versions of flax and jax, and JAX's devices."""
         return Description(
@@ -149,7 +154,6 @@ class FlaxNnxAdapter(Adapter):
             devices=["cpu", *(f"cuda:{d.id}" for d in jax.devices() if d.platform == "gpu")],
             dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
             packages={"jax": jax.__version__, "numpy": np.__version__},
-            notes=("jax_default_matmul_precision is highest (TF32 off)",),
         )
 
     def build(self, spec: LayerSpec) -> LengthsModel:

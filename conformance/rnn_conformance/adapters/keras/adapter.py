@@ -35,9 +35,14 @@ class Keras3Adapter(Adapter):
     """``keras.layers`` with the TensorFlow backend."""
 
     is_keras = True
+    settings = setup.SETTINGS
 
     def __init__(self) -> None:
         self._seeds = Seeds(keras)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """TensorFlow's switches."""
+        setup.configure(settings)
 
     def describe(self) -> Description:
         """Keras's version, TensorFlow's devices."""

@@ -30,7 +30,12 @@ from rnn_conformance.contract.lengths_model import LengthsModel, Outputs
 OPSET, IR_VERSION = 14, 8
 ELEMENT = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+OPTIMIZATIONS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
 
 
 def _devices_of(libraries: Sequence[str]) -> dict[str, Any]:
@@ -50,6 +55,10 @@ class OnnxRuntimeAdapter(Adapter):
     """An inference session per set of weights, which are initializers, as in exported models."""
 
     level, layout = "lengths", "onnx"
+    settings: Mapping[str, Sequence[str]] = {
+        "tf32": ("off", "on"),
+        "graph_optimization": tuple(OPTIMIZATIONS),
+    }
     libraries: Sequence[str] = ()
     capabilities = Capabilities(
         arguments={
@@ -81,6 +90,11 @@ class OnnxRuntimeAdapter(Adapter):
     def __init__(self) -> None:
         named = os.environ.get(PROVIDER_LIBRARIES, "").split(os.pathsep)
         self.plugged = _devices_of([*self.libraries, *filter(None, named)])
+        self._settings: Mapping[str, str] = {name: values[0] for name, values in self.settings.items()}
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Options of sessions and of the CUDA provider."""
+        self._settings = settings
 
     def describe(self) -> Description:
         """onnxruntime's version and providers."""
@@ -97,7 +111,7 @@ class OnnxRuntimeAdapter(Adapter):
                 "bfloat16": "ONNX Runtime has no bfloat16 kernel for LSTM and GRU",
             },
             packages={"onnx": onnx.__version__, "numpy": np.__version__, **providers},
-            notes=("the CPU provider computes float16 in float32, between casts", "TF32 is switched off"),
+            notes=("the CPU provider computes float16 in float32, between casts",),
         )
 
     def build(self, spec: LayerSpec) -> LengthsModel:
@@ -105,7 +119,7 @@ class OnnxRuntimeAdapter(Adapter):
         # Merging by ReduceMean and its kin would be tested, not the operator: directions are side by side between layers.
         inside = spec.num_layers > 1 and spec.merge_mode != "concat"
         require(not inside, "ONNX operators keep the directions apart", "NET-3")
-        return _OnnxModel(spec, self.plugged.get(spec.device))
+        return _OnnxModel(spec, self.plugged.get(spec.device), self._settings)
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         """Through ``onnx.helper`` and a session."""
@@ -124,8 +138,8 @@ def _attributes(spec: LayerSpec) -> dict[str, Any]:
 
 
 class _OnnxModel(LengthsModel):
-    def __init__(self, spec: LayerSpec, device: Any) -> None:
-        self._spec, self._device = spec, device
+    def __init__(self, spec: LayerSpec, device: Any, settings: Mapping[str, str]) -> None:
+        self._spec, self._device, self._settings = spec, device, settings
         self._session: Any = None
         self._kind = spec.device.partition(":")[0]
         self.path = PROVIDERS[self._kind] if device is None else device.ep_name
@@ -140,6 +154,7 @@ class _OnnxModel(LengthsModel):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        options.graph_optimization_level = OPTIMIZATIONS[self._settings["graph_optimization"]]
         if self._kind != "cpu":  # a silent fallback would be reported under the wrong device
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         model = self._model(weights).SerializeToString()
@@ -148,8 +163,9 @@ class _OnnxModel(LengthsModel):
                 options.add_provider_for_devices([self._device], {})
                 self._session = onnxruntime.InferenceSession(model, options)
             else:
+                own = {"use_tf32": str(int(self._settings["tf32"] == "on"))} if self._kind == "cuda" else {}
                 self._session = onnxruntime.InferenceSession(
-                    model, options, providers=[(PROVIDERS[self._kind], PROVIDER_OPTIONS[self._kind])]
+                    model, options, providers=[(PROVIDERS[self._kind], own)]
                 )
 
     def _model(self, weights: Mapping[str, np.ndarray]) -> Any:

@@ -37,9 +37,14 @@ class Keras2Adapter(Adapter):
     """``tf_keras.layers``."""
 
     is_keras = True
+    settings = setup.SETTINGS
 
     def __init__(self) -> None:
         self._seeds = Seeds(tf_keras)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """TensorFlow's switches."""
+        setup.configure(settings)
 
     def describe(self) -> Description:
         """tf_keras's version, TensorFlow's devices."""

@@ -23,8 +23,6 @@ from rnn_conformance.contract.capabilities import ANY, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
 
 torch.set_num_threads(1)
-torch.backends.cuda.matmul.allow_tf32 = False
-torch.backends.cudnn.allow_tf32 = False
 torch.backends.cudnn.deterministic = True
 
 
@@ -32,6 +30,12 @@ class TorchAdapter(Adapter):
     """``torch.nn`` layers, without gradients where nobody asks for them."""
 
     level, layout = "lengths", "torch"
+    settings: Mapping[str, Sequence[str]] = {
+        "tf32": ("off", "on"),
+        "cudnn": ("on", "off"),
+        "onednn": ("on", "off"),
+        "reduced_precision_reduction": ("on", "off"),  # of products in float16 and bfloat16 on CUDA
+    }
     capabilities = Capabilities(
         arguments={
             "use_bias": ANY,
@@ -73,11 +77,18 @@ class TorchAdapter(Adapter):
             devices=["cpu", *(f"cuda:{n}" for n in cuda)],
             dtypes=dict.fromkeys(("float64", "float32", "float16", "bfloat16")),
             packages={"numpy": np.__version__},
-            notes=(
-                "TF32 is switched off",
-                *(f"cuda:{n} is {torch.cuda.get_device_name(n)}" for n in cuda),
-            ),
+            notes=(*(f"cuda:{n} is {torch.cuda.get_device_name(n)}" for n in cuda),),
         )
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """``torch.backends``."""
+        on = {name: value == "on" for name, value in settings.items()}
+        products = torch.backends.cuda.matmul
+        products.allow_tf32 = torch.backends.cudnn.allow_tf32 = on["tf32"]
+        products.allow_fp16_reduced_precision_reduction = on["reduced_precision_reduction"]
+        products.allow_bf16_reduced_precision_reduction = on["reduced_precision_reduction"]
+        torch.backends.cudnn.enabled = on["cudnn"]
+        torch.backends.mkldnn.enabled = on["onednn"]
 
     def build(self, spec: LayerSpec) -> LengthsModel:
         """The stock layer."""

@@ -10,7 +10,7 @@ rnn.start(() => {
   let data = null;
 
   const implementations = heads.map((head) => ({ ...head.dataset }));
-  const visible = (f) => implementations.map((i) => ["framework", "device", "dtype"].every((k) => !f[k] || i[k] === f[k]));
+  const visible = (f) => implementations.map((i) => ["framework", "device", "dtype", "settings"].every((k) => !f[k] || i[k] === f[k]));
 
   async function all() {
     const [cases, ...results] = await Promise.all([rnn.cases(), ...implementations.map((i) => rnn.load(`results-${i.slug}`))]);
