@@ -100,7 +100,8 @@ def test_the_page_on_writing_an_adapter(tmp_path: Path, monkeypatch: pytest.Monk
     (entry,) = re.findall(r"```toml\n(\[\[known\]\].*?)```", page, re.DOTALL)
     (tmp_path / "known.toml").write_text(entry)
     (declared,) = differences.declarations(AdapterRef("x", "my_adapter.py:Mine").folder)
-    assert declared.concerns(Description("mine", "3.1", ["gpu:0"], {}, {"minelib": "1.4"}), "gpu:0")
+    what = Description("mine", "3.1", ["gpu:0"], {}, {"minelib": "1.4"}, settings={"fast_math": "on"})
+    assert declared.concerns(what, "gpu:0")
     assert any(declared.applies(case, "float32") for case in Store().cases())
 
 
