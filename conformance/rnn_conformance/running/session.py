@@ -84,6 +84,7 @@ class Session:
     starts: int = 0
     seconds: float = 0.0  # of the implementation's own, since somebody set it to zero
     waited: float = 0.0  # for answers, in all
+    restarting: float = 0.0  # for fresh processes to start, in all
 
     _others: frozenset[int] = frozenset()  # children that were there before
     _process: subprocess.Popen[bytes] | None = None
@@ -139,13 +140,14 @@ class Session:
 
     def _await_start(self) -> None:
         """Until a fresh process has imported what it needs: no request pays for that with its own time."""
-        before = self.seconds, self.waited
+        before, asked = (self.seconds, self.waited), time.monotonic()
         try:
             self.describe()
         except AdapterUnavailable as error:
             raise Ended("crash", f"started again, {error}") from None
         finally:
             self.seconds, self.waited = before
+            self.restarting += time.monotonic() - asked
 
     def _write(self, line: bytes, deadline: float) -> None:
         view = memoryview(line)
