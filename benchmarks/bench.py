@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +27,14 @@ import numpy as np
 import reporting
 import rnn_reference
 from measured import peak
+from rnn_conformance.errors import AdapterUnavailable
 from rnn_conformance.judging.bench import build_key
 from rnn_conformance.results.database import Results
 from rnn_conformance.results.record import Record
 from rnn_conformance.results.run import new_run
 from rnn_conformance.running import worker
-from rnn_conformance.running.registry import resolve
+from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.running.tasks import StoredTask, Task, batches
 from rnn_fixtures import balls
 from rnn_fixtures.domain import domain
@@ -96,7 +100,7 @@ def arithmetics() -> None:
 
 
 def float_layers(length: int = 100, batch: int = 32, features: int = 64, units: int = 128) -> None:
-    """A layer in float32 against its matrix products, which nothing in NumPy can do without, and ONNX's reference."""
+    """A layer in float32 against its matrix products, which nothing in NumPy can do without, ONNX's reference evaluator and Keras on NumPy."""
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((batch, length, features)).astype(np.float32)
     h = rng.standard_normal((batch, units)).astype(np.float32)
@@ -123,6 +127,12 @@ def float_layers(length: int = 100, batch: int = 32, features: int = 64, units: 
             difference = evaluate(time_major)[:, 0].swapaxes(0, 1) - layer(inputs)
             assert np.max(np.abs(difference)) < 1e-5
             actions["onnx.reference.ReferenceEvaluator"] = partial(evaluate, time_major)
+        theirs = keras_on_numpy(layer.layer, weights)
+        if theirs is None:
+            print("Keras is not installed: its NumPy backend is left out")
+        else:
+            assert np.max(np.abs(theirs(inputs) - layer(inputs))) < 1e-5
+            actions["Keras, NumPy backend"] = partial(theirs, inputs)
         show(
             f"{layer.layer} of B{batch} T{length} F{features} U{units}, float32",
             medians(actions, 25),
@@ -148,6 +158,19 @@ def onnx_evaluator(kind: str, weights: dict[str, np.ndarray]) -> Callable[[np.nd
     return lambda inputs: evaluator.run(None, {"X": inputs})[0]
 
 
+def keras_on_numpy(kind: str, weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The same layer by Keras's NumPy backend; None without Keras."""
+    os.environ["KERAS_BACKEND"] = "numpy"
+    try:
+        import keras
+    except ModuleNotFoundError:
+        return None
+    layer = getattr(keras.layers, kind)(weights["recurrent_kernel"].shape[0], return_sequences=True)
+    layer.build((None, None, weights["kernel"].shape[0]))
+    layer.set_weights(list(weights.values()))
+    return lambda inputs: np.asarray(layer(inputs))
+
+
 def sharing_builds(adapter: str) -> None:
     """Cases grouped so that one build serves many, against a build for each case."""
     ref = resolve(adapter)
@@ -168,9 +191,8 @@ def sharing_builds(adapter: str) -> None:
     )
 
 
-def overhead(adapter: str, count: int = 600) -> None:
-    """What running and judging cost beside the framework's own time, in cases that the adapter runs."""
-    ref = resolve(adapter)
+def overhead(adapter: str | None, count: int = 600) -> None:
+    """What running and judging cost beside the framework's own time, in cases that the adapter runs: of one adapter, or of all that can run here."""
     core = [
         c
         for c in Store().cases()
@@ -182,7 +204,14 @@ def overhead(adapter: str, count: int = 600) -> None:
         if c.argument("activation") == "tanh" and c.argument("recurrent_activation") == "sigmoid"
     ]
     chosen = [c for batch in batches(cases[:: max(1, len(cases) // count)]) for c in batch]
-    left: Task | None = StoredTask(chosen, DATA)
+    for ref in [resolve(adapter)] if adapter else installed().values():
+        with suppress(AdapterUnavailable):
+            _overhead(ref, chosen)
+
+
+def _overhead(ref: AdapterRef, cases: list[worker.Case]) -> None:
+    worker.adapter(ref)
+    left: Task | None = StoredTask(cases, DATA)
     ran = 0
     spent: Counter[str] = Counter()
     while left is not None:
@@ -190,9 +219,9 @@ def overhead(adapter: str, count: int = 600) -> None:
         left = batch.rest
         ran += sum(record.verdict != "unsupported" for record in batch.records)
         spent.update(batch.spent)
-    parts = ("framework", "messages", "judging")
-    lines = {f"{name}, a case": spent[name] / max(ran, 1) for name in parts}
-    show(f"{ran} cases on {adapter}, of which the framework's own", lines)
+    own = spent["messages"] + spent["judging"]
+    lines = {"the framework, a case": spent["framework"] / max(ran, 1), "the suite": own / max(ran, 1)}
+    show(f"{ran} cases on {ref.name}, {len(cases) - ran} more that it cannot express", lines)
 
 
 def results(count: int = 20_000) -> None:
@@ -297,21 +326,21 @@ def workers(adapter: str) -> None:
 
 
 if __name__ == "__main__":
-    every: dict[str, Callable[[str], None]] = {
+    every: dict[str, Callable[[str | None], None]] = {
         "arithmetics": lambda adapter: arithmetics(),
         "reference": lambda adapter: float_layers(),
-        "builds": sharing_builds,
+        "builds": lambda adapter: sharing_builds(adapter or "numpy"),
         "overhead": overhead,
         "records": lambda adapter: results(),
         "start-up": lambda adapter: start_up(),
         "generation": lambda adapter: generation(),
         "growth": lambda adapter: growth(),
-        "workers": workers,
+        "workers": lambda adapter: workers(adapter or "numpy"),
         "reporting": lambda adapter: reporting.main([]),
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
-    parser.add_argument("--adapter", default="numpy")
+    parser.add_argument("--adapter", help="default: of overhead all that can run here, else numpy")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - every.keys():
         parser.error(f"there is no benchmark {', '.join(unknown)}")
