@@ -1,4 +1,4 @@
-"""``rnn-conformance fixtures extend|generate|verify|lint|export``."""
+"""``rnn-conformance fixtures extend|index|cache|generate|verify|lint|export``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from rnn_fixtures.store import Store, differences, write
 from rnn_conformance import __version__
 from rnn_conformance.cli.common import (
     data_option,
+    format_option,
+    is_pretty,
     open_store,
+    print_json,
     require_flint,
     select_option,
     selected_cases,
@@ -94,6 +97,23 @@ def index_command(workers: int | None) -> None:
             domain(), executor, DATA, lambda done, total: bars.update(task, completed=done, total=total)
         )
     click.echo(f"{found['trajectories']} trajectories, {found['unserved']} of them without numbers", err=True)
+
+
+@command.command("cache")
+@click.option("--clear", is_flag=True, help="Remove it: what is asked for is computed again.")
+@format_option
+def cache_command(clear: bool, style: str | None) -> None:
+    """Say where computed parts of the full tier are kept, and how much that is, those of earlier golden data too."""
+    from rnn_fixtures.full import cache
+
+    found = cache.kept()
+    if clear:
+        cache.clear()
+    if is_pretty(style):
+        done = "removed" if clear else "kept"
+        click.echo(f"{found.parts} parts, {found.size / 1e6:.1f} MB, {done} in {cache.root()}")
+    else:
+        print_json({"schema": "cache-1", "folder": str(cache.root()), **vars(found), "cleared": clear})
 
 
 @command.command("generate")
