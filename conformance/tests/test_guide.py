@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -11,20 +10,14 @@ import sys
 from itertools import product
 
 import pytest
+from frameworks import MODULES, needs
 from rnn_conformance.guide.messages import explained, messages
 from rnn_conformance.guide.shapes import Question, answers
 from rnn_conformance.reporting.explainer import FLAGS
 from rnn_fixtures.domain import clauses
 from rnn_fixtures.locations import SPEC
 
-MODULES = {
-    "keras": "keras",
-    "tf-keras": "tf_keras",
-    "torch": "torch",
-    "jax": "flax",
-    "onnxruntime": "onnxruntime",
-    "numpy": "numpy",
-}
+EVERY = [*MODULES, "numpy"]
 BLOCK = re.compile(r"^```python ([a-z-]+)\n(.*?)^```\n\n^```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -43,12 +36,11 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=environment)
 
 
-@pytest.mark.parametrize("framework", MODULES)
+@pytest.mark.parametrize("framework", EVERY)
 def test_every_block_prints_what_stands_under_it(framework: str) -> None:
     own = [(code, shown) for name, code, shown in blocks() if name == framework]
     assert own, f"the guide has no example for {framework}"
-    if importlib.util.find_spec(MODULES[framework]) is None:
-        pytest.skip(f"{framework} is not installed here; its own environment runs this")
+    needs(framework)
     # One process for all: importing takes longest. A marker keeps what they print apart.
     mark = "=" * 20
     parts = "".join(f"exec({code!r}, {{}})\nprint({mark!r}, flush=True)\n" for code, _ in own)
@@ -63,7 +55,7 @@ def test_every_block_prints_what_stands_under_it(framework: str) -> None:
 def test_every_block_has_its_output() -> None:
     text = (SPEC / "guide.md").read_text("utf-8")
     assert text.count("```python") == len(blocks())
-    assert {name for name, _, _ in blocks()} == set(MODULES)
+    assert {name for name, _, _ in blocks()} == set(EVERY)
 
 
 QUESTIONS = [
@@ -98,8 +90,7 @@ PLACES = ("keras", "torch", "jax", "onnxruntime")
 @pytest.mark.parametrize("framework", PROBES)
 def test_code_of_shapes_makes_what_it_says(framework: str) -> None:
     """`rnn-conformance shapes`: shapes, numbers of parameters and code, as the framework has them."""
-    if importlib.util.find_spec(MODULES[framework]) is None:
-        pytest.skip(f"{framework} is not installed here; its own environment runs this")
+    needs(framework)
     parts, wanted = [], []
     for q in QUESTIONS:
         found = answers(q)
@@ -126,7 +117,7 @@ def test_messages_are_complete() -> None:
     everything = messages()
     assert len({m.id for m in everything}) == len(everything)
     for message in everything:
-        assert set(message.frameworks) <= set(MODULES) - {"numpy"}
+        assert set(message.frameworks) <= set(MODULES)
         assert not message.clause or message.clause in written, message.id
         assert message.cause
         assert message.cure
@@ -135,13 +126,12 @@ def test_messages_are_complete() -> None:
         assert found[0].clause == message.clause or message is found[0], message.id
 
 
-@pytest.mark.parametrize("framework", [name for name in MODULES if name != "numpy"])
+@pytest.mark.parametrize("framework", MODULES)
 def test_messages_are_what_frameworks_say(framework: str) -> None:
     """The wrong code of every message raises it, or warns so; the right code does neither."""
     own = [m for m in messages() if m.frameworks[0] == framework]
     assert own
-    if importlib.util.find_spec(MODULES[framework]) is None:
-        pytest.skip(f"{framework} is not installed here; its own environment runs this")
+    needs(framework)
     script = (
         "import json, sys, warnings, contextlib, io\n"
         "found = []\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import re
 import runpy
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from frameworks import MODULES, needs
 from rnn_conformance.explaining.repro import stand_alone
 from rnn_conformance.judging.bench import Bench
 from rnn_conformance.results.record import Record
@@ -21,14 +21,6 @@ from rnn_fixtures.case import Case
 from rnn_fixtures.scenario import NoOracle, Numbers, Scenario, scenario_of
 from rnn_fixtures.store import Store, select_tier
 
-# Adapter to the module without which it cannot run. Keras 3 and Keras 2 set TensorFlow up in different ways: each in a process of its own.
-NEEDS = {
-    "keras": "keras",
-    "tf-keras": "tf_keras",
-    "torch": "torch",
-    "jax": "flax",
-    "onnxruntime": "onnxruntime",
-}
 COUNT = 15
 FAMILIES = ("forward", "stateful", "training")
 
@@ -54,11 +46,11 @@ def chosen(store: Store) -> list[Case]:
     ]
 
 
-@pytest.mark.parametrize("name", NEEDS)
+# Keras 3 and Keras 2 set TensorFlow up in different ways: each in a process of its own.
+@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_scripts(name: str, dtype: str, tmp_path: Path) -> None:
-    if importlib.util.find_spec(NEEDS[name]) is None:
-        pytest.skip(f"{NEEDS[name]} is not installed")
+    needs(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _check(name, dtype, tmp_path)
@@ -93,8 +85,7 @@ def _check(name: str, dtype: str, tmp_path: Path) -> None:
 
 def test_flipped_arrays_reach_torch() -> None:
     """NumPy keeps the negative stride of a flipped axis of length 1; torch refuses it."""
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
+    needs("torch")
     numbers = Numbers(np.ones((1, 1, 1)))
     weights = {"kernel": np.ones((1, 4)), "recurrent_kernel": np.ones((1, 4))}
     scenario = Scenario("LSTM", {"go_backwards": True}, weights, (numbers,), {"output": np.ones((1, 1))})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from frameworks import MODULES, needs
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.judging.differences import Known
 from rnn_conformance.reporting import exports
@@ -23,13 +23,6 @@ from rnn_fixtures.locations import SPEC
 
 HERE = Path(__file__).parent
 CASES = "id=lstm/forward/defaults or id=gru/forward/defaults"
-MODULES = {
-    "keras": "keras",
-    "tf-keras": "tf_keras",
-    "torch": "torch",
-    "jax": "flax",
-    "onnxruntime": "onnxruntime",
-}
 
 
 def command(*arguments: str) -> tuple[int, Any, str]:
@@ -109,8 +102,7 @@ def test_settings_are_part_of_what_is_declared() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_every_switch_of_a_framework_can_be_set(name: str) -> None:
     """In the environment of each adapter; a layer runs with it, and says so."""
-    if importlib.util.find_spec(MODULES[name]) is None:
-        pytest.skip(f"{name} is not installed")
+    needs(name)
     what = probe(installed()[name])
     assert what.offered, name
     for switch, values in what.offered.items():
