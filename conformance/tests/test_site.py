@@ -391,4 +391,4 @@ def test_diff(tmp_path: Path, few: Sequence[Case]) -> None:
     night(tmp_path / "c", few, 1, adapter="other")
     done = diff("a", "c")
     assert done.returncode == 2
-    assert "no adapter, device and dtype in common" in done.stderr
+    assert "no adapter, device, dtype and settings in common" in done.stderr
