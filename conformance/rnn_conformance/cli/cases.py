@@ -36,7 +36,7 @@ KEYS = ("id", "family", "layer", "tier", "arguments", "size", "claims", "clauses
 def command(tier: str, selection: str, profile: str | None, data: Path | None, style: str | None) -> None:
     """List cases: their ids, or with --format json their arguments, clauses and dtypes too."""
     store = open_store(data)
-    cases: Iterable[Case] = select(store.cases(), "core" if tier == "full" else tier, selection)
+    cases: Iterable[Case] = select(store.cases(), tier, selection)
     if profile is not None:
         cases = profiles.find(profile).members(cases)
     elif tier == "full":

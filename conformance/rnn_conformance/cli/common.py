@@ -139,8 +139,8 @@ def selected_cases(store: Store, tier: str, selection: str) -> list[Case]:
 
 
 def select(cases: Iterable[Case], tier: str, selection: str) -> list[Case]:
-    """The stored cases of a tier that a selection matches in at least one dtype."""
-    found = select_tier(cases, tier)
+    """The stored cases of a tier, of full those of core, that a selection matches in at least one dtype."""
+    found = select_tier(cases, tier if tier in STORED else STORED[-1])
     if not selection:
         return found
     matches = compile_selection(selection)

@@ -39,7 +39,7 @@ def command(tier: str, strength: int, data: Path | None, style: str | None) -> N
     from rnn_conformance.proving.variants import REGISTRY
 
     store = open_store(data)
-    cases = select(store.cases(), "core" if tier == "full" else tier, "")
+    cases = select(store.cases(), tier, "")
     counted = [combination_coverage(domain(), cases, layer, "forward", strength) for layer in domain().layers]
     groups = [
         group_coverage(domain(), cases, layer, group)

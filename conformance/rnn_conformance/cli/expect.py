@@ -58,7 +58,8 @@ def update(
     ref = resolve(name)
     cases = {case.id: case for case in open_store(data).cases()}
     # Differences are declared of frameworks as they usually are.
-    found = [s for s in collect([results]) if s.run.line[:2] == (ref.name, device) and not s.run.settings]
+    usual = ref.name, device, ""
+    found = [s for s in collect([results]) if (s.run.adapter, s.run.device, s.run.settings) == usual]
     if not found:
         raise NothingSelected(f"{results} has no results of {ref.name} on {device} in its usual settings")
     newest = max(found, key=lambda s: (_version(s.run.version), s.run.started)).run.version

@@ -30,7 +30,7 @@ from rnn_conformance.running.tasks import Shard
 
 @click.group("fixtures")
 def command() -> None:
-    """Extend, generate, verify, lint and export the golden data."""
+    """Extend, index, generate, verify, lint and export the golden data; tell what is cached of the full tier."""
 
 
 def _compute() -> dict[str, bytes]:

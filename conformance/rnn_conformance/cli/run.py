@@ -241,7 +241,7 @@ def command(
     known = Cases(store)
     part = Shard.of(shard)
     full = tier == "full"
-    cases = part.cases(select(known.stored.values(), "core" if full else tier, selection))
+    cases = part.cases(select(known.stored.values(), tier, selection))
     if not cases and not full:
         raise NothingSelected(nothing(tier, selection))
     wanted = list(DTYPES) if "all" in dtypes else list(dict.fromkeys(dtypes))

@@ -19,6 +19,7 @@ FEWEST = 20
 MEAN = 0.07
 RMS = 0.38
 RETURNED = ("output", "h", "c")
+FAMILIES = ("forward", "stateful")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Spread:
 
 
 # The records of which `sums` gives something, as a condition in SQL, and little else.
-COUNTED = "verdict = 'pass' AND family IN ('forward', 'stateful') AND cases.id NOT LIKE '%activation=%'"
+COUNTED = f"verdict = 'pass' AND family IN {FAMILIES} AND cases.id NOT LIKE '%activation=%'"
 
 
 def sums(record: Mapping[str, Any]) -> list[float] | None:
@@ -62,7 +63,7 @@ def sums(record: Mapping[str, Any]) -> list[float] | None:
 
     None for a record, as `Record.to_json` gives it, that is certainly not counted.
     """
-    if record["verdict"] != "pass" or record["family"] not in ("forward", "stateful"):
+    if record["verdict"] != "pass" or record["family"] not in FAMILIES:
         return None
     if "activation=" in record["case"]:
         return None
@@ -73,7 +74,7 @@ def sums(record: Mapping[str, Any]) -> list[float] | None:
 def is_counted(case: Case) -> bool:
     """Calls of layers with tanh and sigmoid: what is biased in one function would drown among the others."""
     default = (case.argument("activation"), case.argument("recurrent_activation")) == ("tanh", "sigmoid")
-    return default and case.family in ("forward", "stateful")
+    return default and case.family in FAMILIES
 
 
 def spread(found: Iterable[tuple[str, Sequence[float]]], cases: Mapping[str, Case]) -> Spread | None:

@@ -60,10 +60,10 @@ def cell(item: Listed, dtype: str, columns: Columns) -> Cell:
     """The verdicts of one run, in one dtype, on an argument's cases."""
     if not any(dtype in c.dtypes for c in item.cases):
         return Cell(Counter(), f"no case in {dtype}")
-    found = (columns.shown(c.id) for c in item.cases)
-    reasons = Counter(filter(None, (columns.why_not(c.id) for c in item.cases)))
+    found = [k for c in item.cases if (k := columns.place(c.id)) is not None]
+    reasons = Counter(filter(None, (columns.reasons[columns.reason[k]] for k in found)))
     reason = reasons.most_common(1)[0][0] if reasons else ""
-    return Cell(Counter(filter(None, found)), reason)
+    return Cell(Counter(map(columns.shown_at, found)), reason)
 
 
 def gaps(items: Sequence[Listed]) -> list[str]:

@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from rnn_conformance.judging.precision_classes import sums
@@ -81,7 +82,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """How many results are shown as what."""
         return Counter({_NAMES[code]: count for code, count in Counter(self.codes).items()})
@@ -121,12 +122,11 @@ class Columns:
     def shown(self, case: str) -> str | None:
         """As what the result of a case is shown; None where there is none."""
         k = self.place(case)
-        return None if k is None else _NAMES[self.codes[k]]
+        return None if k is None else self.shown_at(k)
 
-    def why_not(self, case: str) -> str:
-        """Why a case is not supported; empty where it is, or has no result."""
-        k = self.place(case)
-        return "" if k is None else self.reasons[self.reason[k]]
+    def shown_at(self, place: int) -> str:
+        """As what the result at a place is shown."""
+        return _NAMES[self.codes[place]]
 
 
 def shown(record: Mapping[str, Any]) -> str:

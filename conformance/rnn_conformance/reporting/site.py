@@ -171,12 +171,11 @@ class _Site:
     def _pages(self) -> Iterator[tuple[str, str]]:
         told, runs = headline(self.history), [view.newest for view in self.views]
         choices = [
-            (key, key, sorted({getattr(run, key) for run in runs}))
-            for key in ("framework", "dtype", "device")
+            (name, sorted({getattr(run, name) for run in runs})) for name in ("framework", "dtype", "device")
         ]
         if any(run.settings for run in runs):
-            choices.append(("settings", "settings", sorted({run.settings or USUAL for run in runs})))
-        choices.append(("family", "family", sorted(set().union(*(v.columns.families for v in self.views)))))
+            choices.append(("settings", sorted({run.settings or USUAL for run in runs})))
+        choices.append(("family", sorted(set().union(*(v.columns.families for v in self.views)))))
         yield (
             "index.html",
             self._page(
