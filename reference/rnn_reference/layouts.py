@@ -43,8 +43,10 @@ class NotRepresentable(ValueError):
 
 def reorder(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
     """Permute the gate blocks of the last axis ``[..., n * U]``."""
-    blocks = np.split(array, len(order), axis=-1)
-    return np.concatenate([blocks[k] for k in order], axis=-1)
+    units, rest = divmod(array.shape[-1], len(order))
+    if rest:
+        raise ValueError(f"{array.shape[-1]} columns are not {len(order)} equal blocks")
+    return np.concatenate([array[..., k * units : (k + 1) * units] for k in order], axis=-1)
 
 
 def inverse(order: Sequence[int]) -> tuple[int, ...]:

@@ -227,13 +227,13 @@ class Model(ABC):
         Read after a call: whether it took array operations around the framework's layer.
     path : str or None
         Which kernel ran, where the framework tells.
-    changed : str
-        Set by the suite: the argument of the last call that the model wrote to (CALL-1).
+    changed : str or None
+        Set by the suite: the argument of the last call that the model wrote to, empty where it wrote to none (CALL-1); None where nobody has looked.
     """
 
     mode: str = "native"
     path: str | None = None
-    changed: str = ""
+    changed: str | None = None
 
     @property
     def is_there(self) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "bool", "int64", "int32", "uint8")
+# NumPy takes a while to say the name of a dtype.
+_NAMES = {np.dtype(name): name for name in DTYPES if name != "bfloat16"}
 
 
 class TensorError(ValueError):
@@ -28,14 +30,13 @@ def encode(array: Any) -> dict[str, Any]:
     if not isinstance(array, np.ndarray):
         raise TensorError(f"{type(array).__name__} is no NumPy array")
     plain = np.asarray(array)  # of a subclass the numbers alone
-    if plain.dtype.name not in DTYPES:
-        raise TensorError(
-            f"arrays of {plain.dtype.name} are not part of the protocol, only {', '.join(DTYPES)}"
-        )
+    name = _NAMES.get(plain.dtype) or plain.dtype.name
+    if name not in DTYPES:
+        raise TensorError(f"arrays of {name} are not part of the protocol, only {', '.join(DTYPES)}")
     if plain.dtype.byteorder == ">":
         plain = plain.astype(plain.dtype.newbyteorder("<"))
     data = base64.b64encode(plain.tobytes()).decode("ascii")
-    return {"dtype": plain.dtype.name, "shape": list(plain.shape), "data": data}
+    return {"dtype": name, "shape": list(plain.shape), "data": data}
 
 
 def decode(message: Any) -> np.ndarray:

@@ -31,7 +31,7 @@ from rnn_conformance.running.runner import judges
 from rnn_conformance.running.session import Limits
 
 # A diagnosis takes several times as long as a case: so many of each declared difference, and of all others together, are made for a run.
-SAMPLE, MOST = 10, 1000
+SAMPLE, MOST = 4, 1000
 # Few are not worth a process; many are handed over so many at a time.
 FEW, PART = 4, 3
 

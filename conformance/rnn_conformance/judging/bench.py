@@ -35,9 +35,9 @@ def build_key(case: Case) -> tuple[Any, ...]:
     """Cases with equal keys can share a build."""
     return (
         case.layer,
-        tuple((name, str(value)) for name, value in case.layer_arguments.items()),
-        tuple(vars(case.size).values()),
-        *(str(case.argument(name)) for name in ("num_layers", "bidirectional", "merge_mode")),
+        str(case.layer_arguments),
+        case.size,
+        str([case.argument(name) for name in ("num_layers", "bidirectional", "merge_mode")]),
         any(call.mask is not None for call in case.calls),
         any(call.initial_state is not None for call in case.calls),
         str([case.detail.get(name) for name in ("arguments", "declared", "positional")]),

@@ -53,6 +53,10 @@ class Known:
     def applies(self, case: Case, dtype: str) -> bool:
         return compile_selection(self.select)(case, dtype)
 
+    def excuses(self, case: Case, dtype: str) -> bool:
+        """Whether a case may pass all the same."""
+        return bool(self.may_pass) and compile_selection(self.may_pass)(case, dtype)
+
     def concerns(self, what: Description, device: str) -> bool:
         """Whether it holds for what ran, and there; versions that are none (of a program's own) are taken for any."""
         wanted = {"": self.versions, **self.packages}
@@ -124,8 +128,7 @@ def apply(record: Record, case: Case, dtype: str, declared: Sequence[Known]) -> 
     if record.verdict != "pass":
         return
     for entry in declared:
-        may_pass = entry.may_pass and compile_selection(entry.may_pass)(case, dtype)
-        if entry.applies(case, dtype) and not may_pass:
+        if entry.applies(case, dtype) and not entry.excuses(case, dtype):
             record.known, record.clause = entry.id, entry.clause
             record.verdict = "stale"
             record.message = f"declared known difference {entry.id!r} did not occur"

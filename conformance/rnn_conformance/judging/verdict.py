@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import ml_dtypes
@@ -42,28 +44,70 @@ class Verdict:
     spread: dict[str, list[float]] = field(default_factory=dict)
 
 
+@cache
 def smallest_normal(dtype: str) -> float:
     """Below this a dtype loses digits: what underflow may cost (PREC-2)."""
     return float(ml_dtypes.finfo(DTYPES[dtype]).smallest_normal)
 
 
-def measure(actual: np.ndarray, expected: np.ndarray, sensitivity: np.ndarray, dtype: str) -> np.ndarray:
-    """z of every element (PREC-2); exact equality is demanded where S = 0, NaN where NaN is expected (PREC-6)."""
-    s = sensitivity.astype(np.float64)
-    allowed = np.where(s > 0, UNIT[dtype] * s + smallest_normal(dtype), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.abs(actual - expected) / allowed
-    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-    return np.where(same, 0.0, np.where(np.isfinite(actual) & np.isfinite(expected), z, np.inf))
+class _Numbers:
+    """All numbers of some arrays in a row, beside the golden ones: what one operation can do is not done array by array.
+
+    Attributes
+    ----------
+    places : mapping
+        Where the numbers of each array lie.
+    """
+
+    def __init__(
+        self, actual: Mapping[str, np.ndarray], expected: Mapping[str, Expected], dtype: str
+    ) -> None:
+        def in_a_row(arrays: Iterable[np.ndarray]) -> np.ndarray:
+            return np.concatenate([np.zeros(0), *(array.ravel() for array in arrays)], dtype=np.float64)
+
+        golden = [expected[name] for name in actual]
+        ends = list(accumulate((array.size for array in actual.values()), initial=0))
+        self.places = {name: slice(*ends[k : k + 2]) for k, name in enumerate(actual)}
+        self.dtype = dtype
+        self.actual = in_a_row(actual.values())
+        self.value = in_a_row(e.value for e in golden)
+        self.sensitivity = in_a_row(e.sensitivity for e in golden)
+        self.sensitivity_strict = in_a_row(e.sensitivity_strict for e in golden)
+        self.finite = np.isfinite(self.actual) & np.isfinite(self.value)
+        # NaN where NaN is expected is right (PREC-6).
+        same = (self.actual == self.value) | (np.isnan(self.actual) & np.isnan(self.value))
+        # What z is of numbers that must be equal: where one of the two is not finite, or S = 0.
+        self.unequal = np.where(same, 0.0, np.inf)
+        with np.errstate(invalid="ignore"):
+            self.gap = self.actual - self.value
+
+    def signed(self, sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which numbers may differ, and the z of those with its sign; 0 for all others."""
+        counted = (sensitivity > 0) & self.finite
+        allowed = UNIT[self.dtype] * sensitivity + smallest_normal(self.dtype)
+        return counted, np.divide(self.gap, allowed, out=np.zeros_like(self.gap), where=counted)
+
+    def z(self, sensitivity: np.ndarray) -> np.ndarray:
+        """z of every number (PREC-2)."""
+        counted, signed = self.signed(sensitivity)
+        return np.where(counted, np.abs(signed), self.unequal)
+
+    def largest_gap(self) -> float:
+        """How far the worst number is off; infinite where one of the two is no number."""
+        return float(np.where(self.finite, np.abs(self.gap), self.unequal).max(initial=0.0))
+
+    def spread(self) -> dict[str, list[float]]:
+        """Of each array the number of elements that may differ, sums of their signed z, of that outwards (away from zero), and of its square (PREC-8)."""
+        counted, z = self.signed(self.sensitivity)
+        outwards = np.multiply(z, np.sign(self.value), out=np.zeros_like(z), where=counted)
+        parts = np.stack([counted, z, outwards, z * z])
+        return {name: parts[:, place].sum(axis=1).tolist() for name, place in self.places.items()}
 
 
-def spread_of(actual: np.ndarray, golden: Expected, dtype: str) -> list[float]:
-    """Number of elements that may differ, sums of their signed z, of that outwards (away from zero), and of its square (PREC-8)."""
-    s = golden.sensitivity.astype(np.float64)
-    counted = (s > 0) & np.isfinite(golden.value) & np.isfinite(actual)
-    z = (actual - golden.value)[counted] / (UNIT[dtype] * s[counted] + smallest_normal(dtype))
-    outwards = z * np.sign(golden.value[counted])
-    return [float(z.size), float(z.sum()), float(outwards.sum()), float((z * z).sum())]
+def measure(actual: np.ndarray, golden: Expected, dtype: str) -> np.ndarray:
+    """z of every element of an array (PREC-2)."""
+    numbers = _Numbers({"": actual}, {"": golden}, dtype)
+    return numbers.z(numbers.sensitivity).reshape(actual.shape)
 
 
 def spread_totals(spread: Mapping[str, Sequence[float]]) -> tuple[float | None, float | None]:
@@ -146,31 +190,21 @@ def compare(
     for name, array in actual.items():
         if array.dtype != DTYPES[dtype]:
             return Verdict("dtype", message=f"{name} has dtype {array.dtype}, expected {dtype} (SHAPE-7)")
-    worst, worst_strict, error = 0.0, 0.0, 0.0
-    where: dict[str, Any] | None
-    place: tuple[str, np.ndarray, np.ndarray] | None = None  # of the worst: output, z, actual
-    elements = sum(array.size for array in actual.values())
-    spread: dict[str, list[float]] = {}
-    for name, array in actual.items():
-        value, golden = array.astype(np.float64), expected[name]
-        spread[name] = spread_of(value, golden, dtype)
-        z = measure(value, golden.value, golden.sensitivity, dtype)
-        strict = measure(value, golden.value, golden.sensitivity_strict, dtype)
-        with np.errstate(invalid="ignore"):
-            gap = np.where(z == 0, 0.0, np.abs(value - golden.value))
-        gap = np.where(np.isnan(gap), np.inf, gap)
-        worst_strict = max(worst_strict, float(strict.max(initial=0.0)))
-        error = max(error, float(gap.max(initial=0.0)))
-        largest = float(z.max(initial=0.0))
-        if z.size and (place is None or largest > worst):
-            worst, place = largest, (name, z, value)
-    more: dict[str, Any] = {"elements": elements, "spread": spread}
+    numbers = _Numbers(actual, expected, dtype)
+    z = numbers.z(numbers.sensitivity)
+    worst = float(z.max(initial=0.0))
+    worst_strict = float(numbers.z(numbers.sensitivity_strict).max(initial=0.0))
+    more: dict[str, Any] = {"elements": int(z.size), "spread": numbers.spread()}
+    name, of_it = "", z
+    if z.size:  # the array with the worst of all
+        first = int(np.argmax(z))
+        name = next(name for name, place in numbers.places.items() if first < place.stop)
+        of_it = z[numbers.places[name]].reshape(actual[name].shape)
     if worst <= LIMIT:
-        where = None if place is None else {"output": place[0], "index": _worst(place[1])}
-        return Verdict("pass", worst, worst_strict, error, where, **more)
-    assert place is not None
-    name, z, value = place
-    where = _locate(name, z, value, expected[name], (time_axes or {}).get(name))
+        nearest = {"output": name, "index": _worst(of_it)} if z.size else None
+        return Verdict("pass", worst, worst_strict, numbers.largest_gap(), nearest, **more)
+    value = actual[name].astype(np.float64)
+    where = _locate(name, of_it, value, expected[name], (time_axes or {}).get(name))
     step = where.get("first_step")
     message = (
         f"{where['output']}{where['index']} is {where['got']}, expected {where['expected']}: "
@@ -178,4 +212,4 @@ def compare(
         + (f", first at step {step}" if step is not None else "")
         + "".join(f", only {axis} {', '.join(map(str, found))}" for axis, found in where["only"].items())
     )
-    return Verdict("value", worst, worst_strict, error, where, message, **more)
+    return Verdict("value", worst, worst_strict, numbers.largest_gap(), where, message, **more)

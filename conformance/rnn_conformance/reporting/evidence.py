@@ -49,7 +49,7 @@ def _outputs(case: Case, returned: list[np.ndarray], dtype: str, store: Arrays) 
     shown = []
     for (call, name, _), actual, expected in zip(named, returned, golden, strict=True):
         values = actual.astype(np.float64)
-        z = measure(values, expected.value, expected.sensitivity, dtype)
+        z = measure(values, expected, dtype)
         if not z.size or z.ndim < 2:
             continue
         title = name if len(case.calls) == 1 else f"call {case.calls.index(call) + 1}: {name}"

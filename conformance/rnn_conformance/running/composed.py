@@ -101,6 +101,7 @@ class Composed(PredictingInBatches):
         self, remote: RemoteModel, spec: LayerSpec, own: LayerSpec, layout: str, can: Capabilities
     ) -> None:
         self._remote, self._spec, self._own, self._layout, self._can = remote, spec, own, layout, can
+        self._network = network_of(spec)
 
     @property
     def is_there(self) -> bool:
@@ -114,7 +115,7 @@ class Composed(PredictingInBatches):
             "weights are converted by name: the framework never sees another number of them",
             "WEIGHT-5",
         )
-        self._remote.set_weights(converted(LAYOUTS[self._layout], network_of(self._spec), weights))
+        self._remote.set_weights(converted(LAYOUTS[self._layout], self._network, weights))
 
     def give(self, weights: Weights) -> None:
         """Weights in the adapter's own layout."""
@@ -163,7 +164,7 @@ class Composed(PredictingInBatches):
 
     @property
     def _zero(self) -> bool:
-        return network_of(self._spec).config.zero_output_for_mask
+        return self._network.config.zero_output_for_mask
 
     def _mode(self, packed: Packed | None, outputs: int) -> str:
         spec = self._spec
@@ -183,7 +184,7 @@ class Composed(PredictingInBatches):
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
         spec = self._spec
-        wanted = len(network_of(spec).state_names)
+        wanted = len(self._network.state_names)
         require(
             initial_state is None or len(initial_state) == wanted or "malformed" in self._can.calls,
             "states are handed over one by one: the framework never sees another number",
@@ -202,7 +203,7 @@ class Composed(PredictingInBatches):
         if spec.bidirectional and len(parts) == 1:  # the framework itself has merged them
             shown = parts[0].swapaxes(0, 1) if spec.arguments["time_major"] else parts[0]
             return [shown, *states] if spec.arguments["return_state"] else [shown]
-        return returned(spec, parts, states)
+        return returned(self._network, parts, states)
 
     def _run(
         self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
@@ -261,7 +262,7 @@ class Composed(PredictingInBatches):
         if packed is not None:
             shown = packed.unpack(shown, zero_output_for_mask=self._zero, zero_padded=False)
         return Gradients(
-            returned(self._spec, [shown], found.states),
+            returned(self._network, [shown], found.states),
             self._pulled(found.inputs, packed),
             list(found.initial_state),
             _to_keras(self._layout, self._spec, found.weights),
@@ -319,6 +320,6 @@ class Composed(PredictingInBatches):
 
     def static_shapes(self) -> Mapping[str, Sequence[Sequence[int | None]]]:
         return {
-            means: static_views(self._spec, output, state)
+            means: static_views(self._network.config, output, state)
             for means, (output, state) in self._remote.shapes().items()
         }

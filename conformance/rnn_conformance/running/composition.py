@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rnn_reference.config import LayerConfig
 from rnn_reference.network import Network, Result
 from rnn_reference.recurrence import Trajectory
 
@@ -98,7 +99,7 @@ def pack(inputs: np.ndarray, mask: np.ndarray) -> Packed:
 
 
 def returned(
-    spec: LayerSpec, outputs: Sequence[np.ndarray], states: Sequence[np.ndarray]
+    network: Network, outputs: Sequence[np.ndarray], states: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     """What `Model.call` returns (VIEW-1 to VIEW-3, NET-2 to NET-4).
 
@@ -107,7 +108,6 @@ def returned(
     outputs : sequence of arrays [B, T, U]
         Of the last layer's directions, batch-major: the first in processing order, a second one in the input's.
     """
-    network = network_of(spec)
     runs = [Trajectory(outputs[0], ()), *(Trajectory(o[:, ::-1], ()) for o in outputs[1:])]
     return list(network.views(Result(tuple(runs), tuple(states))).values())
 
@@ -128,11 +128,10 @@ class _Shape:
 
 
 def static_views(
-    spec: LayerSpec, output: Sequence[int | None], state: Sequence[int | None]
+    config: LayerConfig, output: Sequence[int | None], state: Sequence[int | None]
 ) -> list[tuple[int | None, ...]]:
     """Of a framework that says [B, T, U] and [B, U], what the views ask for (VIEW-1 to VIEW-3)."""
-    config = network_of(spec).config
-    states = [_Shape(tuple(state))] * spec.state_count
+    states = [_Shape(tuple(state))] * len(config.state_names)
     return [view.shape for view in config.views(Trajectory(_Shape(tuple(output)), tuple(states))).values()]
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Ended, Stopped
 from rnn_conformance.running.adapter_ref import AdapterRef
 
@@ -37,6 +39,14 @@ TEXT = 4_000
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 # Runs a program that dies with its parent, whatever it does.
 _LAUNCH = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
+
+
+def _read_json(line: bytes) -> Any:
+    """What Python's own module reads: msgspec is several times faster, but knows no half of a surrogate pair, which texts from a file system have."""
+    try:
+        return msgspec.json.decode(line)
+    except ValueError:
+        return json.loads(line)
 
 
 def clean(text: Any, limit: int = TEXT) -> str:
@@ -125,7 +135,7 @@ class Session:
                 self._await_start()
         asked = time.monotonic()
         self._number += 1
-        line = json.dumps({"id": self._number, "do": do, **fields}, allow_nan=False).encode("ascii") + b"\n"
+        line = msgspec.json.encode({"id": self._number, "do": do, **fields}) + b"\n"
         deadline = time.monotonic() + (self.limits.seconds if limit is None else limit)
         try:
             self._write(line, deadline)
@@ -196,7 +206,7 @@ class Session:
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
-            answer = json.loads(line)
+            answer = _read_json(line)
         except (ValueError, RecursionError):
             raise Ended("protocol", f"an answer is no JSON: {clean(line[:80])!r}") from None
         if not isinstance(answer, dict) or answer.get("id") != self._number:

@@ -37,7 +37,10 @@ def run(case: Case, bench: Bench) -> Outcome:
         given = bench.call_arguments(call)
         outputs = checked(model.call(**given))
         where = "" if len(case.calls) == 1 else f"call {number} "
-        if changed := model.changed or written_to(given, bench.call_arguments(call)):
+        changed = model.changed
+        if changed is None:
+            changed = written_to(given, bench.call_arguments(call))
+        if changed:
             message = f"{where}changed the caller's {changed} (CALL-1)"
             return Outcome.of(Verdict("value", message=message), model, outputs)
         found = named(call.expected, outputs, where)
