@@ -79,13 +79,13 @@ def _to_keras(layout: str, spec: LayerSpec, weights: Weights) -> dict[str, np.nd
 
 def native(spec: LayerSpec, can: Capabilities) -> LayerSpec:
     """What is asked of the layer itself: of `FLIPS` those that it names."""
-    own = {
-        name: spec.arguments[name]
-        and name in can.arguments
-        and (not spec.has_mask or name in can.with_lengths)
+    ours = {
+        name: False
         for name in FLIPS
+        if spec.arguments[name]
+        and (name not in can.arguments or (spec.has_mask and name not in can.with_lengths))
     }
-    return replace(spec, arguments={**spec.arguments, **own})
+    return replace(spec, arguments={**spec.arguments, **ours}) if ours else spec
 
 
 class Composed(PredictingInBatches):

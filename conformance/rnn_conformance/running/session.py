@@ -162,11 +162,10 @@ class Session:
     def _write(self, line: bytes, deadline: float) -> None:
         view = memoryview(line)
         while view:
-            self._wait(self._requests, select.POLLOUT, deadline)
             try:
                 view = view[os.write(self._requests, view) :]
-            except BlockingIOError:
-                continue
+            except BlockingIOError:  # the pipe is full
+                self._wait(self._requests, select.POLLOUT, deadline)
             except OSError:
                 raise Ended("crash", self._obituary()) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,11 +14,12 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from rnn_reference import layouts
 
+from rnn_conformance.adapters.flax.layers import ACTIVATIONS, INITIALIZER_ARGUMENTS, device, made
 from rnn_conformance.adapters.flax.networks import Networks, set_cell
+from rnn_conformance.adapters.flax.programs import Programs, apply, pulled, step
 from rnn_conformance.contract.adapter import (
     Adapter,
     Description,
@@ -29,74 +30,6 @@ from rnn_conformance.contract.adapter import (
 )
 from rnn_conformance.contract.capabilities import ANY, FLIPS, MERGE_MODES, Capabilities
 from rnn_conformance.contract.lengths_model import LengthsModel, Lesson, Outputs, Pulled
-
-# XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
-COMPILATIONS_KEPT = 512
-
-# The specification's activations as jax.nn and jax.numpy have them; the others are not in JAX.
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "celu": jax.nn.celu,
-    "elu": jax.nn.elu,
-    "exponential": jnp.exp,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-    "hard_sigmoid": jax.nn.hard_sigmoid,
-    "hard_silu": jax.nn.hard_silu,
-    "hard_swish": jax.nn.hard_swish,
-    "hard_tanh": jax.nn.hard_tanh,
-    "leaky_relu": partial(jax.nn.leaky_relu, negative_slope=0.2),
-    "linear": jax.nn.identity,
-    "log_sigmoid": jax.nn.log_sigmoid,
-    "log_softmax": jax.nn.log_softmax,
-    "mish": jax.nn.mish,
-    "none": jax.nn.identity,
-    "relu": jax.nn.relu,
-    "relu6": jax.nn.relu6,
-    "selu": jax.nn.selu,
-    "sigmoid": jax.nn.sigmoid,
-    "silu": jax.nn.silu,
-    "softmax": jax.nn.softmax,
-    "softplus": jax.nn.softplus,
-    "softsign": jax.nn.soft_sign,
-    "sparse_plus": jax.nn.sparse_plus,
-    "sparse_sigmoid": jax.nn.sparse_sigmoid,
-    "squareplus": jax.nn.squareplus,
-    "swish": jax.nn.swish,
-    "tanh": jnp.tanh,
-}
-
-
-_INIT = jax.nn.initializers
-# By name or class; others are not in jax.nn.initializers, or mean something else there.
-INITIALIZERS: dict[str, Callable[..., Any]] = {
-    "zeros": lambda: _INIT.zeros,
-    "ones": lambda: _INIT.ones,
-    "Constant": _INIT.constant,
-    "glorot_uniform": _INIT.glorot_uniform,
-    "glorot_normal": _INIT.glorot_normal,
-    "he_uniform": _INIT.he_uniform,
-    "he_normal": _INIT.he_normal,
-    "HeNormal": _INIT.he_normal,
-    "lecun_uniform": _INIT.lecun_uniform,
-    "lecun_normal": _INIT.lecun_normal,
-    "orthogonal": _INIT.orthogonal,
-    "Orthogonal": lambda gain: _INIT.orthogonal(gain),
-    "variance_scaling": lambda: _INIT.variance_scaling(1.0, "fan_in", "truncated_normal"),
-    "VarianceScaling": lambda scale, mode, distribution: _INIT.variance_scaling(
-        scale, mode, distribution.replace("untruncated_", "")
-    ),
-}
-# Where a case leaves these, Flax shows its own (INIT-1).
-DEFAULTS = {
-    "kernel_initializer": "glorot_uniform",
-    "recurrent_initializer": "orthogonal",
-    "bias_initializer": "zeros",
-}
-# Keras's argument to the cells'.
-INITIALIZER_ARGUMENTS = {
-    "kernel_initializer": "kernel_init",
-    "recurrent_initializer": "recurrent_kernel_init",
-    "bias_initializer": "bias_init",
-}
 
 
 class FlaxNnxAdapter(Adapter):
@@ -139,8 +72,8 @@ class FlaxNnxAdapter(Adapter):
     )
 
     def __init__(self) -> None:
-        self._programs = _Programs()
-        self._networks = Networks(_layer)
+        self._programs = Programs()
+        self._networks = Networks(made)
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """``jax_default_matmul_precision``."""
@@ -166,8 +99,8 @@ class FlaxNnxAdapter(Adapter):
         )
         jax.config.update("jax_enable_x64", spec.dtype == "float64")
         if spec.is_network:
-            return self._networks.of(spec, _device(spec.device))
-        rnn = _layer(spec) if spec.seed is not None else self._programs.layer(spec)
+            return self._networks.of(spec, device(spec.device))
+        rnn = made(spec) if spec.seed is not None else self._programs.layer(spec)
         return _FlaxModel(spec, rnn, self._programs)
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
@@ -189,167 +122,8 @@ def _spelled(function: Any) -> str:
     return f"{module}.{function.__name__}"
 
 
-def _device(name: str) -> Any:
-    kind, _, number = name.partition(":")
-    return jax.devices("cpu" if kind == "cpu" else "gpu")[int(number or 0)]
-
-
-def _initializers(spec: LayerSpec) -> dict[str, Any]:
-    """The cells' initializer arguments; none where the case leaves Keras's defaults: then Flax shows its own."""
-    a = spec.arguments
-    require(
-        spec.layer == "GRU" or not a["use_bias"] or not a.get("unit_forget_bias") or _all_default(a),
-        "flax.nnx's cells have no unit_forget_bias argument",
-        "INIT-2",
-    )
-    if _all_default(a):
-        return {}
-    found = {}
-    for name, own in INITIALIZER_ARGUMENTS.items():
-        if name not in a:
-            continue
-        value = a[name]
-        key = value if isinstance(value, str) else value["class"]
-        numbers = {} if isinstance(value, str) else {k: v for k, v in value.items() if k != "class"}
-        require(
-            name != "bias_initializer" or spec.layer == "LSTM" or key == "zeros" or not a["use_bias"],
-            "flax.nnx.GRUCell has one bias for each pair of Keras's",
-            "MAP-FLAX-2",
-        )
-        one_dimension = name == "bias_initializer" and key not in ("zeros", "ones", "Constant", "orthogonal")
-        require(not one_dimension, "JAX's variance scaling needs a matrix", "INIT-3")
-        require(key in INITIALIZERS, f"jax.nn.initializers has no {key} as Keras defines it", "INIT-1")
-        found[own] = INITIALIZERS[key](**numbers)
-    return found
-
-
-def _all_default(arguments: Mapping[str, Any]) -> bool:
-    own = all(arguments.get(name, value) == value for name, value in DEFAULTS.items())
-    return own and arguments.get("unit_forget_bias", True)
-
-
-def _layer(spec: LayerSpec) -> nnx.RNN:
-    a, dtype = spec.arguments, jnp.dtype(spec.dtype)
-    zeros = jax.nn.initializers.zeros
-    # Other units than the case's are there to be refused, by the cell as its users call it.
-    initial = (
-        {"kernel_init": zeros, "recurrent_kernel_init": zeros}
-        if repr(spec.units) == repr(spec.size.U)
-        else {}
-    )
-    if spec.seed is not None or any(name in a for name in INITIALIZER_ARGUMENTS):
-        initial = ({} if spec.seed is not None else initial) | _initializers(spec)
-    rngs = nnx.Rngs(spec.seed or 0)
-    cell_type = nnx.OptimizedLSTMCell if spec.layer == "LSTM" else nnx.GRUCell
-    cell = cell_type(
-        spec.size.F,
-        spec.units,
-        gate_fn=ACTIVATIONS[a["recurrent_activation"]],
-        activation_fn=ACTIVATIONS[a["activation"]],
-        dtype=dtype,
-        param_dtype=dtype,
-        rngs=rngs,
-        **initial,
-    )
-    if spec.layer == "GRU" and a["use_bias"] and spec.seed is None:  # MAP-FLAX-3
-        width = 3 * spec.size.U
-        cell.dense_h = nnx.Linear(
-            spec.size.U, width, kernel_init=zeros, dtype=dtype, param_dtype=dtype, rngs=rngs
-        )
-    return nnx.RNN(
-        cell,
-        return_carry=True,
-        time_major=a["time_major"] and not spec.has_mask,
-        reverse=a["go_backwards"] and not spec.has_mask,
-        unroll=spec.size.T if a["unroll"] else 1,
-    )
-
-
-class _Programs:
-    """Layers and what ``jax.jit`` makes of them, shared by models that differ only in what happens around the layer."""
-
-    def __init__(self) -> None:
-        self._layers: dict[Any, nnx.RNN] = {}
-        self._jitted: dict[Any, Any] = {}
-
-    def layer(self, spec: LayerSpec) -> nnx.RNN:
-        """The layer of a model, whose weights the model sets."""
-        key = _key(spec)
-        if len(self._layers) + len(self._jitted) >= COMPILATIONS_KEPT:
-            self._layers.clear()
-            self._jitted.clear()
-            jax.clear_caches()
-        if key not in self._layers:
-            with jax.default_device(_device(spec.device)), framework():
-                self._layers[key] = _layer(spec)
-        return self._layers[key]
-
-    def jitted(self, spec: LayerSpec, function: Callable[..., Any]) -> Any:
-        """A function of the graph of ``spec``'s layer, and of what it is called with, under ``jax.jit``."""
-        key = function, _key(spec)
-        if key not in self._jitted:
-            graph, _ = nnx.split(self.layer(spec))
-            self._jitted[key] = jax.jit(partial(function, graph))
-        return self._jitted[key]
-
-
-def _key(spec: LayerSpec) -> tuple[Any, ...]:
-    """Specs with equal keys have equal layers: here are all arguments that `_layer` reads."""
-    a = spec.arguments
-    initial = [a.get(name) for name in INITIALIZER_ARGUMENTS]
-    biased = a["use_bias"] or (
-        spec.layer == "LSTM" and not any(initial)
-    )  # that cell always has one (MAP-FLAX-4)
-    return (
-        *(spec.layer, a["activation"], a["recurrent_activation"], biased, a["unroll"]),
-        *(spec.size, repr(spec.units), spec.dtype, spec.device),  # neither 4.0 nor "4" is 4
-        not spec.has_mask and a["go_backwards"],
-        not spec.has_mask and a["time_major"],
-        str(initial),
-    )
-
-
-def _apply(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any) -> Any:
-    return nnx.merge(graph, state)(inputs, initial_carry=carry, seq_lengths=lengths)
-
-
-def _pulled(graph: Any, state: Any, inputs: Any, carry: Any, lengths: Any, seeds: Any) -> Any:
-    """Values, and gradients with respect to weights, input and carry."""
-    values, pull = jax.vjp(lambda s, x, c: _apply(graph, s, x, c, lengths), state, inputs, carry)
-    return values, pull(seeds)
-
-
-def _step(
-    graph: Any,
-    rest: Any,
-    last: bool,
-    rate: float,
-    state: Any,
-    inputs: Any,
-    targets: Any,
-    lengths: Any,
-    placement: Any,
-    valid: Any,
-) -> Any:
-    """One update by optax's SGD on the mean squared error of the valid steps."""
-
-    def loss(weights: Any) -> Any:
-        # The default carry would draw a random number, which a trace inside a trace may not.
-        zero = jnp.zeros((inputs.shape[0], targets.shape[-1]), inputs.dtype)
-        _, outputs = nnx.merge(graph, weights, rest)(inputs, initial_carry=(zero, zero), seq_lengths=lengths)
-        if placement is not None:
-            places, shown = (a[..., None] for a in placement)
-            outputs = jnp.where(shown, jnp.take_along_axis(outputs, places, axis=1), 0)
-        errors = optax.squared_error(outputs[:, -1] if last else outputs, targets)
-        return jnp.mean(errors, where=None if last or valid is None else valid[..., None])
-
-    optimizer = optax.sgd(rate)
-    changes, _ = optimizer.update(jax.grad(loss)(state), optimizer.init(state))
-    return optax.apply_updates(state, changes)
-
-
 class _FlaxModel(LengthsModel):
-    def __init__(self, spec: LayerSpec, rnn: nnx.RNN, programs: _Programs) -> None:
+    def __init__(self, spec: LayerSpec, rnn: nnx.RNN, programs: Programs) -> None:
         self._spec, self._rnn, self._programs = spec, rnn, programs
         self._state: Any = None
         self._step: Any = None
@@ -359,7 +133,7 @@ class _FlaxModel(LengthsModel):
         self._usual = "native" if self._lstm or not spec.arguments["use_bias"] else "composed"
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        set_cell(self._rnn.cell, self._spec, weights, _device(self._spec.device))
+        set_cell(self._rnn.cell, self._spec, weights, device(self._spec.device))
         _, self._state = nnx.split(self._rnn)
 
     def weights(self) -> Mapping[str, np.ndarray]:
@@ -385,8 +159,8 @@ class _FlaxModel(LengthsModel):
     ) -> tuple[Outputs, Sequence[np.ndarray]]:
         self.mode = self._usual
         carry, rows = self._carry(states), None if lengths is None else jnp.asarray(lengths)
-        with jax.default_device(_device(self._spec.device)):
-            given, run = jnp.asarray(inputs), self._programs.jitted(self._spec, _apply)
+        with jax.default_device(device(self._spec.device)):
+            given, run = jnp.asarray(inputs), self._programs.jitted(self._spec, apply)
             with framework():
                 final, outputs = run(self._state, given, carry, rows)
         return np.asarray(outputs), self._listed(final)
@@ -436,13 +210,13 @@ class _FlaxModel(LengthsModel):
         """By ``jax.vjp``, under ``jax.jit``."""
         a = self._spec.arguments
         self.mode = "composed" if any(a[name] for name in FLIPS) else self._usual
-        run = self._programs.jitted(self._plain, _pulled)
+        run = self._programs.jitted(self._plain, pulled)
         x = self._turned(inputs)
         seed = outputs.swapaxes(0, 1) if a["time_major"] else outputs
         zeros = [np.zeros((len(x), self._spec.size.U), inputs.dtype)] * self._spec.state_count
         rows = None if lengths is None else jnp.asarray(lengths)
         seeds = self._carry(finals), jnp.asarray(seed)
-        with jax.default_device(_device(self._spec.device)), framework():
+        with jax.default_device(device(self._spec.device)), framework():
             (final, found), (weights, slope, carried) = run(
                 self._state, jnp.asarray(x), self._carry(states or zeros), rows, seeds
             )
@@ -464,8 +238,8 @@ class _FlaxModel(LengthsModel):
             "MAP-FLAX-4" if self._lstm else "MAP-FLAX-2",
         )
         if self._step is None:
-            graph, _, rest = nnx.split(_layer(self._plain), nnx.Param, ...)
-            self._step = jax.jit(partial(_step, graph, rest, lesson.last, learning_rate))
+            graph, _, rest = nnx.split(made(self._plain), nnx.Param, ...)
+            self._step = jax.jit(partial(step, graph, rest, lesson.last, learning_rate))
             self._state = nnx.filter_state(self._state, nnx.Param)
         placement = None if lesson.places is None else (lesson.places, lesson.shown)
         given = self._turned(lesson.inputs), lesson.targets, lesson.lengths, placement, lesson.valid
