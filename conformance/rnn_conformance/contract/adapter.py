@@ -117,7 +117,8 @@ class Size:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """What to build. Cases with equal specs share one build.
+    """What to build. Cases with equal specs share one build; of a `LengthsModel` also those that differ in ``return_sequences`` and ``return_state``,
+    which are the suite's to see to.
 
     Attributes
     ----------

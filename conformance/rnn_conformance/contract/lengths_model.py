@@ -10,6 +10,8 @@ import numpy as np
 
 from rnn_conformance.contract.adapter import Unsupported
 
+# What of a layer is shown: the suite sees to it.
+VIEWS = ("return_sequences", "return_state")
 # One array, or one for each direction of the last layer.
 Outputs = np.ndarray | Sequence[np.ndarray]
 

@@ -10,6 +10,8 @@ from rnn_fixtures.case import Call, Case, Ref
 from rnn_fixtures.store import Arrays
 
 from rnn_conformance.contract.adapter import DTYPES, Adapter, LayerSpec, Model, Size, Unsupported
+from rnn_conformance.contract.capabilities import FLIPS
+from rnn_conformance.contract.lengths_model import VIEWS
 
 
 def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
@@ -32,15 +34,18 @@ def layer_spec(case: Case, dtype: str, device: str) -> LayerSpec:
 
 
 def build_key(case: Case) -> tuple[Any, ...]:
-    """Cases with equal keys can share a build."""
+    """Cases with equal keys can share a build; in the order of keys those come together that a layer of lengths can share one for."""
+    arguments = dict(case.layer_arguments)
+    around = [arguments.pop(name, None) for name in (*FLIPS, *VIEWS)]
     return (
         case.layer,
-        str(case.layer_arguments),
+        str(arguments),
         case.size,
         str([case.argument(name) for name in ("num_layers", "bidirectional", "merge_mode")]),
         any(call.mask is not None for call in case.calls),
         any(call.initial_state is not None for call in case.calls),
         str([case.detail.get(name) for name in ("arguments", "declared", "positional")]),
+        str(around),
     )
 
 

@@ -115,7 +115,7 @@ class Composed(PredictingInBatches):
             "weights are converted by name: the framework never sees another number of them",
             "WEIGHT-5",
         )
-        self._remote.set_weights(converted(LAYOUTS[self._layout], self._network, weights))
+        self._remote.keep(converted(LAYOUTS[self._layout], self._network, weights))
 
     def give(self, weights: Weights) -> None:
         """Weights in the adapter's own layout."""

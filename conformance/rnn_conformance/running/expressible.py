@@ -8,9 +8,10 @@ from rnn_fixtures.domain import domain, spell
 
 from rnn_conformance.contract.adapter import LayerSpec, Unsupported, require
 from rnn_conformance.contract.capabilities import ANY, FLIPS, Capabilities
+from rnn_conformance.contract.lengths_model import VIEWS
 
 # What the suite does itself for layers that know lengths and states alone.
-COMPOSED = ("return_sequences", "return_state", *FLIPS)
+COMPOSED = (*VIEWS, *FLIPS)
 
 
 def check(can: Capabilities, spec: LayerSpec, *, composed: bool) -> None:

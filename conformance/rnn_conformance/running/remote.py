@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rnn_conformance.contract.adapter import (
     mark_refusal,
 )
 from rnn_conformance.contract.capabilities import Capabilities
-from rnn_conformance.contract.lengths_model import Lesson, Pulled
+from rnn_conformance.contract.lengths_model import VIEWS, Lesson, Pulled
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterFault, AdapterUnavailable, Ended, Refusal
 from rnn_conformance.running import expressible
@@ -29,6 +29,9 @@ from rnn_conformance.running.composition import Carrying
 from rnn_conformance.running.session import Session, clean
 
 T = TypeVar("T")
+
+# After these a layer is not as it was built.
+CHANGING = ("learn", "train", "rewind")
 
 # Requests that capabilities name.
 NAMED = {
@@ -56,6 +59,7 @@ class RemoteAdapter(Adapter):
         self._said = session.describe()
         self._level, self._layout = self._said.get("level", "model"), self._said.get("layout", "keras")
         self._can, self._offered = self._capabilities(), self._switches()
+        self._last_key, self._last = "", cast("RemoteModel | None", None)
 
     @property
     def is_keras(self) -> bool:  # type: ignore[override]
@@ -145,11 +149,29 @@ class RemoteAdapter(Adapter):
         self.ask(spec)
         if is_composed and spec.arguments.get("stateful"):
             return Carrying(self.build, spec)
-        own = native(spec, self._can) if self._can and is_composed else spec
-        model = RemoteModel(self.session, own, self._can)
-        model.request("build", spec=spec_message(own))
+        if self._can is None or not is_composed:
+            return self._built(spec)
+        own = native(spec, self._can)
+        return Composed(self._shared(own), spec, own, self._layout, self._can)
+
+    def _built(self, spec: LayerSpec) -> RemoteModel:
+        model = RemoteModel(self.session, spec, self._can)
+        model.request("build", spec=spec_message(spec))
         model.built()
-        return Composed(model, spec, own, self._layout, self._can) if self._can and is_composed else model
+        return model
+
+    def _shared(self, own: LayerSpec) -> RemoteModel:
+        """A layer of lengths; the one that was built last, where only what is shown of it differs, which is not its business."""
+        shown = {name: value for name, value in own.arguments.items() if name not in VIEWS}
+        key = repr(replace(own, arguments=shown))
+        if key != self._last_key or not (self._last and self._last.is_fresh):
+            self._last_key, self._last = key, None
+            model = self._built(own)
+            # A network may merge by what is shown; arrays are not told apart by how they are written.
+            if own.seed is not None or own.is_network or "weights" in own.arguments:
+                return model
+            self._last = model
+        return self._last
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         found = RemoteModel(self.session, spec).request(
@@ -191,6 +213,8 @@ class RemoteModel(Model):
     def __init__(self, session: Session, spec: LayerSpec, can: Capabilities | None = None) -> None:
         self._session, self._spec, self._can = session, spec, can
         self._start: int | None = None
+        self._unchanged = True
+        self._weights: dict[str, Any] | None = None  # as they were given last
         self.changed = ""
 
     def built(self) -> None:
@@ -201,6 +225,11 @@ class RemoteModel(Model):
     def is_there(self) -> bool:
         """Whether the process that built it lives."""
         return self._session.is_alive and self._session.starts == self._start
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is there, and as it was built but for its weights; nothing went wrong in it either."""
+        return self._unchanged and self.is_there
 
     def request(self, do: str, **content: Any) -> dict[str, Any]:
         """The content of the answer.
@@ -213,8 +242,10 @@ class RemoteModel(Model):
             expressible.demand(self._can, NAMED[do])
         if self._start is not None and not self.is_there:
             raise Ended("crash", "the process died after its last answer")
+        unchanged, self._unchanged = self._unchanged and do not in CHANGING, False
         answer = self._session.ask(do, **content)
         if isinstance(answer.get("ok"), Mapping):
+            self._unchanged = unchanged
             found = dict(answer["ok"])
             self.mode = "composed" if found.get("mode") == "composed" else "native"
             self.path = None if found.get("path") is None else clean(found["path"], 80)
@@ -249,7 +280,18 @@ class RemoteModel(Model):
 
     def give(self, weights: Mapping[str, np.ndarray]) -> None:
         """Weights in the adapter's own layout."""
-        self.request("set_weights", weights=_messages(weights))
+        self._give(_messages(weights))
+
+    def keep(self, weights: Mapping[str, np.ndarray]) -> None:
+        """The same, unless it has them: for a layer that cases share."""
+        messages = _messages(weights)
+        if messages != self._weights or not self.is_fresh:
+            self._give(messages)
+
+    def _give(self, messages: dict[str, Any]) -> None:
+        self._weights = None  # stays so where it fails
+        self.request("set_weights", weights=messages)
+        self._weights = messages
 
     def call(
         self,
