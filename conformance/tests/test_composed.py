@@ -129,6 +129,9 @@ def test_a_layer_that_something_may_have_changed_is_built_again(bench: Bench) ->
     with pytest.raises(Unsupported):
         model.call_training(np.zeros((2, 3, 4), np.float32), None, None, training=True)
     assert ran(bench, VIEWS[2])[0] == "run"  # it was never asked
+    bench.forget()
+    assert ran(bench, VIEWS[2]) == ["build", "set_weights", "run"]
+    model = bench.model(case_of(VIEWS[2]))
     with pytest.raises(AdapterFault):
         model._remote.request("run", inputs="nonsense")  # type: ignore[attr-defined]
     assert ran(bench, VIEWS[0]) == ["build", "set_weights", "run"]

@@ -241,6 +241,9 @@ class Model(ABC):
         """Whether the model can still be called: one in another process goes with it."""
         return True
 
+    def forget(self) -> None:  # noqa: B027 # most models have nothing to do
+        """Called by the suite when it is done with a model that something may have changed: nothing of it is used again."""
+
     @abstractmethod
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Take weights in the Keras layout (WEIGHT-1 to WEIGHT-5), in the model's dtype."""

@@ -121,6 +121,8 @@ class Bench:
 
     def forget(self) -> None:
         """Throw the model away: the next case builds its own."""
+        if isinstance(self._model, Model):
+            self._model.forget()
         self._key = self._weights = self._model = None
 
     def call_arguments(self, call: Call) -> dict[str, Any]:

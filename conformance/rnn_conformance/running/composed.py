@@ -107,6 +107,9 @@ class Composed(PredictingInBatches):
     def is_there(self) -> bool:
         return self._remote.is_there
 
+    def forget(self) -> None:
+        self._remote.forget()
+
     def set_weights(self, weights: Weights) -> None:
         complete = any(name.endswith("bias") for name in weights) == bool(self._spec.arguments["use_bias"])
         # In these layouts all biases are there, whatever was given.

@@ -151,6 +151,9 @@ class Carrying(Model):
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self._model.set_weights(weights)
 
+    def forget(self) -> None:
+        self._model.forget()
+
     def reset_states(self) -> None:
         self._states = None
 

@@ -226,6 +226,9 @@ class RemoteModel(Model):
         """Whether the process that built it lives."""
         return self._session.is_alive and self._session.starts == self._start
 
+    def forget(self) -> None:
+        self._unchanged = False
+
     @property
     def is_fresh(self) -> bool:
         """Whether it is there, and as it was built but for its weights; nothing went wrong in it either."""
