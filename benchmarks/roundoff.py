@@ -26,7 +26,7 @@ from rnn_fixtures.lint import stored_problem
 from rnn_fixtures.oracle import estimate, sensitivities
 from rnn_fixtures.precision import UNIT
 from rnn_fixtures.problem import Problem
-from rnn_fixtures.store import Store
+from rnn_fixtures.store import Expected, Store
 from rnn_reference.config import LayerConfig
 from rnn_reference.shapes import state_names
 
@@ -122,7 +122,7 @@ def table(items: list[Item], errors: dict[str, np.ndarray], s: np.ndarray) -> It
         here = ~np.isnan(error)
         if not here.any():
             continue
-        z = measure(error[here], np.zeros(here.sum()), s[here], dtype)
+        z = measure(error[here], Expected(np.zeros(here.sum()), s[here], s[here]), dtype)
         allowed = UNIT[dtype] * s[here] + smallest_normal(dtype)
         signed = np.where(np.isfinite(error[here]) & (s[here] > 0), error[here] / allowed, 0.0)
         worst = np.flatnonzero(here)[np.argmax(z)]

@@ -18,7 +18,7 @@ from .correct import KIT
 # The limit is 8: a correct implementation stays below half of it, whatever it chooses.
 ROOM = 4.0
 # Every so manieth problem of the family forward; `benchmarks/roundoff.py` takes them all.
-EVERY = 36
+EVERY = 24
 
 
 @cache
@@ -39,7 +39,7 @@ def problems() -> list[tuple[Case, Problem, dict[str, Expected]]]:
             found[seed] = case
     chosen = list(found.values())
     large = [c for c in chosen if c.size.U >= 128 or c.size.T >= 257 or c.family == "precision"]
-    sample = [c for c in [*chosen[::EVERY], *large[::6]] if "nan" not in str(c.argument("regime"))]
+    sample = [c for c in [*chosen[::EVERY], *large[::4]] if "nan" not in str(c.argument("regime"))]
     return [
         (c, stored_problem(c, store()), {n: store().expected(ref) for n, ref in c.calls[0].expected.items()})
         for c in sample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -81,16 +81,28 @@ class _Numbers:
         with np.errstate(invalid="ignore"):
             self.gap = self.actual - self.value
 
-    def signed(self, sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _signed(self, sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which numbers may differ, and the z of those with its sign; 0 for all others."""
         counted = (sensitivity > 0) & self.finite
         allowed = UNIT[self.dtype] * sensitivity + smallest_normal(self.dtype)
         return counted, np.divide(self.gap, allowed, out=np.zeros_like(self.gap), where=counted)
 
-    def z(self, sensitivity: np.ndarray) -> np.ndarray:
-        """z of every number (PREC-2)."""
-        counted, signed = self.signed(sensitivity)
+    @cached_property
+    def _counted(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._signed(self.sensitivity)
+
+    def _z(self, counted: np.ndarray, signed: np.ndarray) -> np.ndarray:
         return np.where(counted, np.abs(signed), self.unequal)
+
+    @property
+    def z(self) -> np.ndarray:
+        """z of every number (PREC-2)."""
+        return self._z(*self._counted)
+
+    @property
+    def z_strict(self) -> np.ndarray:
+        """The same by the strict sensitivity (PREC-3)."""
+        return self._z(*self._signed(self.sensitivity_strict))
 
     def largest_gap(self) -> float:
         """How far the worst number is off; infinite where one of the two is no number."""
@@ -98,7 +110,7 @@ class _Numbers:
 
     def spread(self) -> dict[str, list[float]]:
         """Of each array the number of elements that may differ, sums of their signed z, of that outwards (away from zero), and of its square (PREC-8)."""
-        counted, z = self.signed(self.sensitivity)
+        counted, z = self._counted
         outwards = np.multiply(z, np.sign(self.value), out=np.zeros_like(z), where=counted)
         parts = np.stack([counted, z, outwards, z * z])
         return {name: parts[:, place].sum(axis=1).tolist() for name, place in self.places.items()}
@@ -106,8 +118,7 @@ class _Numbers:
 
 def measure(actual: np.ndarray, golden: Expected, dtype: str) -> np.ndarray:
     """z of every element of an array (PREC-2)."""
-    numbers = _Numbers({"": actual}, {"": golden}, dtype)
-    return numbers.z(numbers.sensitivity).reshape(actual.shape)
+    return _Numbers({"": actual}, {"": golden}, dtype).z.reshape(actual.shape)
 
 
 def spread_totals(spread: Mapping[str, Sequence[float]]) -> tuple[float | None, float | None]:
@@ -191,9 +202,9 @@ def compare(
         if array.dtype != DTYPES[dtype]:
             return Verdict("dtype", message=f"{name} has dtype {array.dtype}, expected {dtype} (SHAPE-7)")
     numbers = _Numbers(actual, expected, dtype)
-    z = numbers.z(numbers.sensitivity)
+    z = numbers.z
     worst = float(z.max(initial=0.0))
-    worst_strict = float(numbers.z(numbers.sensitivity_strict).max(initial=0.0))
+    worst_strict = float(numbers.z_strict.max(initial=0.0))
     more: dict[str, Any] = {"elements": int(z.size), "spread": numbers.spread()}
     name, of_it = "", z
     if z.size:  # the array with the worst of all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class RemoteAdapter(Adapter):
         self._said = session.describe()
         self._level, self._layout = self._said.get("level", "model"), self._said.get("layout", "keras")
         self._can, self._offered = self._capabilities(), self._switches()
-        self._last_key, self._last = "", cast("RemoteModel | None", None)
+        self._last: tuple[str, RemoteModel] | None = None
 
     @property
     def is_keras(self) -> bool:  # type: ignore[override]
@@ -162,16 +162,16 @@ class RemoteAdapter(Adapter):
 
     def _shared(self, own: LayerSpec) -> RemoteModel:
         """A layer of lengths; the one that was built last, where only what is shown of it differs, which is not its business."""
+        # A network may merge by what is shown; arrays are not told apart by how they are written.
+        if own.seed is not None or own.is_network or "weights" in own.arguments:
+            self._last = None
+            return self._built(own)
         shown = {name: value for name, value in own.arguments.items() if name not in VIEWS}
-        key = repr(replace(own, arguments=shown))
-        if key != self._last_key or not (self._last and self._last.is_fresh):
-            self._last_key, self._last = key, None
-            model = self._built(own)
-            # A network may merge by what is shown; arrays are not told apart by how they are written.
-            if own.seed is not None or own.is_network or "weights" in own.arguments:
-                return model
-            self._last = model
-        return self._last
+        key = repr(replace(own, arguments=shown))  # neither 4.0 nor True is what equals it
+        if self._last is None or self._last[0] != key or not self._last[1].is_fresh:
+            self._last = None  # stays so where the build fails
+            self._last = key, self._built(own)
+        return self._last[1]
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         found = RemoteModel(self.session, spec).request(
@@ -214,7 +214,7 @@ class RemoteModel(Model):
         self._session, self._spec, self._can = session, spec, can
         self._start: int | None = None
         self._unchanged = True
-        self._weights: dict[str, Any] | None = None  # as they were given last
+        self._weights: dict[str, Any] | None = None  # those that it keeps
         self.changed = ""
 
     def built(self) -> None:
@@ -283,18 +283,18 @@ class RemoteModel(Model):
 
     def give(self, weights: Mapping[str, np.ndarray]) -> None:
         """Weights in the adapter's own layout."""
-        self._give(_messages(weights))
+        self._set(_messages(weights))
 
     def keep(self, weights: Mapping[str, np.ndarray]) -> None:
         """The same, unless it has them: for a layer that cases share."""
         messages = _messages(weights)
         if messages != self._weights or not self.is_fresh:
-            self._give(messages)
+            self._set(messages)
+            self._weights = messages
 
-    def _give(self, messages: dict[str, Any]) -> None:
+    def _set(self, messages: dict[str, Any]) -> None:
         self._weights = None  # stays so where it fails
         self.request("set_weights", weights=messages)
-        self._weights = messages
 
     def call(
         self,
