@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from rnn_conformance.adapters.numpy.adapter import NumpyAdapter
 from rnn_conformance.contract.adapter import Adapter, Description, LayerSpec, Model, Unsupported, framework
 from rnn_conformance.contract.capabilities import ANY, Capabilities
+from rnn_conformance.contract.compiled import compiled_folder
 
 
 class Broken(Adapter):
@@ -195,6 +197,13 @@ class Switched(NumpyAdapter):
             call = model.call
             model.call = lambda *given: [_shortened(a) for a in call(*given)]  # type: ignore[method-assign]
         return model
+
+
+class Compiles(Broken):
+    """Says where it may keep what it compiles."""
+
+    def describe(self) -> Description:
+        return replace(super().describe(), notes=[str(compiled_folder("none"))])
 
 
 def _shortened(array: np.ndarray) -> np.ndarray:

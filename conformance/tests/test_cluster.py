@@ -22,8 +22,7 @@ from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster
 from rnn_conformance.running.registry import installed
 from rnn_fixtures.case import Case
-from rnn_fixtures.full import cache
-from rnn_fixtures.locations import DATA
+from rnn_fixtures.locations import CACHE_VARIABLE, DATA
 from rnn_fixtures.store import Store
 
 distributed: Any = pytest.importorskip("distributed")
@@ -34,7 +33,7 @@ class _Fleet:
     """A scheduler and its workers, each a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._environment = dict(os.environ) | {cache.VARIABLE: str(folder / "cache")}
+        self._environment = dict(os.environ) | {CACHE_VARIABLE: str(folder / "cache")}
         self._environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, sys.path)])
         self.file = folder / "scheduler.json"
         self._folder = folder

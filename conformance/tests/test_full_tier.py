@@ -18,8 +18,7 @@ from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.registry import installed
 from rnn_conformance.running.tasks import Shard, full_cases, full_count
-from rnn_fixtures.full import cache
-from rnn_fixtures.locations import DATA
+from rnn_fixtures.locations import CACHE_VARIABLE, DATA
 from rnn_fixtures.store import Store
 
 # Two parts of one layer.
@@ -31,7 +30,7 @@ WHOLE = Shard()
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cache.VARIABLE, str(folder))
+        patch.setenv(CACHE_VARIABLE, str(folder))
         yield folder
 
 
@@ -111,7 +110,7 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, ids: set[str]) -> None:
 def test_what_an_adapter_cannot_express_is_not_computed(
     tmp_path: Path, ids: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     records = run(tmp_path / "out", AdapterRef("fakes:OnlyTanh", "fakes:OnlyTanh"))
     shown = {name for name in ids if "recurrent_activation" not in name}
     assert {name for name, record in records.items() if record["verdict"] == "pass"} == shown
@@ -123,7 +122,7 @@ def test_what_an_adapter_cannot_express_is_not_computed(
 def test_a_dtype_that_an_adapter_does_not_have(
     tmp_path: Path, ids: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     count = full_count(WHOLE, DATA, ["float16"], CHOSEN)
     records = run(tmp_path, AdapterRef("fakes:Value", "fakes:Value"), dtypes=["float16"], full=count)
     assert {(record["verdict"], record["message"]) for record in records.values()} == {

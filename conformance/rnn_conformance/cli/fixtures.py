@@ -103,17 +103,19 @@ def index_command(workers: int | None) -> None:
 @click.option("--clear", is_flag=True, help="Remove it: what is asked for is computed again.")
 @format_option
 def cache_command(clear: bool, style: str | None) -> None:
-    """Say where computed parts of the full tier are kept, and how much that is, those of earlier golden data too."""
+    """Say where computed parts of the full tier, those of earlier golden data too, and programs that frameworks compiled are kept, and how much that is."""
     from rnn_fixtures.full import cache
+    from rnn_fixtures.locations import cache_folder
 
     found = cache.kept()
     if clear:
         cache.clear()
     if is_pretty(style):
         done = "removed" if clear else "kept"
-        click.echo(f"{found.parts} parts, {found.size / 1e6:.1f} MB, {done} in {cache.root()}")
+        counted = f"{found.parts} parts, {found.programs} programs, {found.size / 1e6:.1f} MB"
+        click.echo(f"{counted}, {done} in {cache_folder()}")
     else:
-        print_json({"schema": "cache-1", "folder": str(cache.root()), **vars(found), "cleared": clear})
+        print_json({"schema": "cache-1", "folder": str(cache_folder()), **vars(found), "cleared": clear})
 
 
 @command.command("generate")

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rnn_fixtures.locations import programs_folder
 
+from rnn_conformance.contract import compiled
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Ended, Stopped
 from rnn_conformance.running.adapter_ref import AdapterRef
 
@@ -228,6 +230,7 @@ class Session:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment.setdefault(name, "1")
         environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        environment.setdefault(compiled.VARIABLE, str(programs_folder()))
         for_them, self._requests = os.pipe()
         self._answers, from_them = os.pipe()
         theirs = [for_them, from_them]

@@ -19,7 +19,7 @@ from rnn_reference import layouts
 
 from rnn_conformance.adapters.flax.layers import ACTIVATIONS, INITIALIZER_ARGUMENTS, device, made
 from rnn_conformance.adapters.flax.networks import Networks, set_cell
-from rnn_conformance.adapters.flax.programs import Programs, apply, pulled, step
+from rnn_conformance.adapters.flax.programs import Programs, apply, keep_compiled, pulled, step
 from rnn_conformance.contract.adapter import (
     Adapter,
     Description,
@@ -72,6 +72,7 @@ class FlaxNnxAdapter(Adapter):
     )
 
     def __init__(self) -> None:
+        keep_compiled()
         self._programs = Programs()
         self._networks = Networks(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,9 +14,23 @@ from flax import nnx
 
 from rnn_conformance.adapters.flax.layers import INITIALIZER_ARGUMENTS, device, made
 from rnn_conformance.contract.adapter import LayerSpec, framework
+from rnn_conformance.contract.compiled import compiled_folder
 
 # XLA on CPU was seen to die in its compiler after some thousand compilations in one process: let old ones go.
 COMPILATIONS_KEPT = 512
+
+
+def keep_compiled() -> None:
+    """Let JAX keep every program, and find those of earlier runs: XLA takes half a second for each, most of all that a run takes.
+
+    A folder that the user names by JAX's own variable is used as JAX does.
+    """
+    folder = compiled_folder("xla")
+    if folder is None or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 class Programs:
