@@ -12,7 +12,7 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "tensorflow"  # one backend per process, chosen before the import
 
 from rnn_conformance.adapters.keras import tensorflow_setup as setup
-from rnn_conformance.adapters.keras.layers import KerasModel, Seeds, layer_arguments, script
+from rnn_conformance.adapters.keras.layers import GlobalState, KerasModel, layer_arguments, script
 from rnn_conformance.adapters.keras.networks import KerasNetwork
 from rnn_conformance.contract.adapter import (
     Adapter,
@@ -38,7 +38,9 @@ class Keras3Adapter(Adapter):
     settings = setup.SETTINGS
 
     def __init__(self) -> None:
-        self._seeds = Seeds(keras)
+        self._state = GlobalState(
+            keras.utils.set_random_seed, partial(keras.backend.clear_session, free_memory=False)
+        )
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """TensorFlow's switches."""
@@ -52,11 +54,10 @@ class Keras3Adapter(Adapter):
         """The layer with the case's arguments, which are Keras's own."""
         policy = spec.arguments.get("dtype_policy", "none")
         mixed = policy != "none"
+        self._state.prepare(spec.seed)
         # As a user of another dtype does; a mixed policy keeps its variables in float32.
         keras.config.set_floatx("float32" if mixed else spec.dtype)
         dtype = keras.DTypePolicy(policy) if mixed else spec.dtype
-        if spec.seed is not None:
-            self._seeds.plant(spec.seed)
         arguments = layer_arguments(keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)

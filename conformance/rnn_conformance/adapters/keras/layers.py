@@ -12,6 +12,8 @@ from rnn_reference.shapes import WEIGHTS
 from rnn_conformance.contract.adapter import Gradients, LayerSpec, Model, Script, framework, require
 
 REWIND_SEED = 7
+# Layers that are built before Keras is asked to forget them.
+LEFTOVERS = 200
 # Tracing and compiling an epoch takes several times what running it eagerly does: layers with more penalties and constraints than this, and
 # reversed ones with a mask, run their epochs eagerly. What users run, compiled, are all others, with every mask, penalty, constraint and batch size.
 COMPILED = 1
@@ -30,17 +32,26 @@ def layer_arguments(keras: Any, spec: LayerSpec, names: Mapping[str, str]) -> di
     return result if spec.seed is not None else zeros | result
 
 
-class Seeds:
-    """``set_random_seed`` for builds that keep their initial weights; seeds that follow one another are one sequence of draws.
+class GlobalState:
+    """What Keras keeps beside its layers: the seed, and what is left of layers that are gone.
 
-    With every seed TensorFlow throws its kernels away, which takes longer than the build.
+    ``set_random_seed`` for builds that keep their initial weights; seeds that follow one another are one sequence of draws. With every seed
+    TensorFlow throws its kernels away, which takes longer than the build. Where it never does, it keeps those of every variable there ever was,
+    140 kB for a layer: ``clear_session`` is what Keras has for programs that build many.
     """
 
-    def __init__(self, keras: Any) -> None:
-        self._set, self._next = keras.utils.set_random_seed, -1
+    def __init__(self, set_seed: Callable[[int], None], clear: Callable[[], None]) -> None:
+        self._set, self._clear = set_seed, clear
+        self._next, self._builds = -1, 0
 
-    def plant(self, seed: int) -> None:
-        """Before a build with this seed."""
+    def prepare(self, seed: int | None) -> None:
+        """Before a build, with this seed where it has one."""
+        self._builds += 1
+        if self._builds % LEFTOVERS == 0:
+            self._clear()
+            self._next = -1
+        if seed is None:
+            return
         if seed != self._next:
             self._set(seed)
         self._next = seed + 1

@@ -10,7 +10,7 @@ import numpy as np
 from rnn_fixtures.case import NO_SUCH
 
 from rnn_conformance.adapters.keras import tensorflow_setup as setup
-from rnn_conformance.adapters.keras.layers import KerasModel, Seeds, layer_arguments, script
+from rnn_conformance.adapters.keras.layers import GlobalState, KerasModel, layer_arguments, script
 from rnn_conformance.adapters.keras.networks import KerasNetwork
 from rnn_conformance.contract.adapter import (
     Adapter,
@@ -40,7 +40,7 @@ class Keras2Adapter(Adapter):
     settings = setup.SETTINGS
 
     def __init__(self) -> None:
-        self._seeds = Seeds(tf_keras)
+        self._state = GlobalState(tf_keras.utils.set_random_seed, tf_keras.backend.clear_session)
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """TensorFlow's switches."""
@@ -54,12 +54,11 @@ class Keras2Adapter(Adapter):
         """The layer with the case's arguments, which are Keras's own."""
         policy = spec.arguments.get("dtype_policy", "none")
         mixed = policy != "none"
+        self._state.prepare(spec.seed)
         # As a user of another dtype does; a mixed policy keeps its variables in float32.
         floatx = "float32" if mixed or spec.dtype == "bfloat16" else spec.dtype  # which Keras 2 does not take
         tf_keras.backend.set_floatx(floatx)
         dtype = tf_keras.mixed_precision.Policy(policy) if mixed else spec.dtype
-        if spec.seed is not None:
-            self._seeds.plant(spec.seed)
         arguments = layer_arguments(tf_keras, spec, NAMES)
         arguments.pop("dtype_policy", None)
         stacked = arguments.pop("stacked_dropout", 0.0)
