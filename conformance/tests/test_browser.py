@@ -84,7 +84,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A page that fails the test when it complains, or asks for anything that is not on disk."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -125,7 +125,7 @@ def test_from_the_front_page_to_a_failing_case_in_two_clicks(page: Any, built: P
 
 def shown(page: Any) -> tuple[int, int, int]:
     """Columns, clauses and cases that are visible."""
-    page.wait_for_timeout(350)
+    page.wait_for_selector('table[aria-busy="false"]')
     count = page.evaluate(
         """() => ["thead th.imp", "tr[data-clause]", "#cases li"].map(
             (s) => [...document.querySelectorAll(s)].filter((e) => e.offsetParent !== null).length)"""

@@ -73,8 +73,20 @@ rnn.start(() => {
   }
 
   let turn = 0;
+  function busy() {  // until the table shows what was asked for last
+    turn += 1;
+    table.setAttribute("aria-busy", "true");
+    return turn;
+  }
+
   async function update() {
-    const f = read(), shown = visible(f), mine = ++turn;
+    const mine = busy();
+    await show(mine);
+    if (mine === turn) table.setAttribute("aria-busy", "false");
+  }
+
+  async function show(mine) {
+    const f = read(), shown = visible(f);
     rnn.remember(f);
     heads.forEach((h, i) => { h.hidden = !shown[i]; });
     if (needs(f) && !data) {
@@ -111,9 +123,9 @@ rnn.start(() => {
     update();
   }
   let pause;
-  form.addEventListener("input", (event) => { clearTimeout(pause); pause = setTimeout(update, event.target.type === "search" ? 200 : 0); });
+  form.addEventListener("input", (event) => { busy(); clearTimeout(pause); pause = setTimeout(update, event.target.type === "search" ? 200 : 0); });
   form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
-  form.addEventListener("reset", () => setTimeout(update, 0));
+  form.addEventListener("reset", () => { busy(); setTimeout(update, 0); });
   window.addEventListener("hashchange", restore);
   table.addEventListener("keydown", (event) => {  // arrows move among the cells
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
