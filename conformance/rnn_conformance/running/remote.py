@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from rnn_conformance.contract.capabilities import Capabilities
 from rnn_conformance.contract.lengths_model import VIEWS, Lesson, Pulled
 from rnn_conformance.contract.tensors import TensorError, decode, encode
 from rnn_conformance.errors import AdapterFault, AdapterUnavailable, Ended, Refusal
-from rnn_conformance.running import expressible
+from rnn_conformance.running import expressible, fields
 from rnn_conformance.running.composed import LAYOUTS, Composed, native
 from rnn_conformance.running.composition import Carrying
 from rnn_conformance.running.session import Session, clean
@@ -156,7 +156,7 @@ class RemoteAdapter(Adapter):
 
     def _built(self, spec: LayerSpec) -> RemoteModel:
         model = RemoteModel(self.session, spec, self._can)
-        model.request("build", spec=spec_message(spec))
+        model.request("build", spec=fields.of_spec(spec))
         model.built()
         return model
 
@@ -175,30 +175,12 @@ class RemoteAdapter(Adapter):
 
     def script(self, spec: LayerSpec, weights: Mapping[str, np.ndarray]) -> Script | None:
         found = RemoteModel(self.session, spec).request(
-            "script", spec=spec_message(spec), weights=_messages(weights)
+            "script", spec=fields.of_spec(spec), weights=fields.of_arrays(weights)
         )["script"]
         if found is None:
             return None
         arrays = {name: decode(tensor) for name, tensor in found["arrays"].items()}
         return Script(found["values"], arrays, found["gradients"])
-
-
-def spec_message(spec: LayerSpec) -> dict[str, Any]:
-    """The ``spec`` of a ``build`` request."""
-    message = {f.name: getattr(spec, f.name) for f in fields(spec)}
-    arguments = dict(spec.arguments)
-    if isinstance(arguments.get("weights"), (list, tuple)):
-        arguments["weights"] = [encode(array) for array in arguments["weights"]]
-    return message | {
-        "arguments": arguments,
-        "size": dict(vars(spec.size)),
-        "declared": dict(spec.declared),
-        "positional": list(spec.positional),
-    }
-
-
-def _messages(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: encode(array) for name, array in arrays.items()}
 
 
 class RemoteModel(Model):
@@ -256,9 +238,9 @@ class RemoteModel(Model):
         if isinstance(no := answer.get("unsupported"), Mapping):
             raise Unsupported(clean(no.get("reason", ""), 400), clean(no.get("clause", ""), 40))
         if isinstance(error := answer.get("refused"), Mapping):
-            raise mark_refusal(Refusal(_described(error), clean(error.get("text", ""))))
+            raise mark_refusal(Refusal(fields.described(error), clean(error.get("text", ""))))
         if isinstance(error := answer.get("error"), Mapping):
-            raise AdapterFault(f"the adapter itself raised, not the framework: {_described(error)}")
+            raise AdapterFault(f"the adapter itself raised, not the framework: {fields.described(error)}")
         raise AdapterFault(
             f"the answer to {do} is neither ok, unsupported, refused nor error: {sorted(answer)[:8]}"
         )
@@ -283,11 +265,11 @@ class RemoteModel(Model):
 
     def give(self, weights: Mapping[str, np.ndarray]) -> None:
         """Weights in the adapter's own layout."""
-        self._set(_messages(weights))
+        self._set(fields.of_arrays(weights))
 
     def keep(self, weights: Mapping[str, np.ndarray]) -> None:
         """The same, unless it has them: for a layer that cases share."""
-        messages = _messages(weights)
+        messages = fields.of_arrays(weights)
         if messages != self._weights or not self.is_fresh:
             self._set(messages)
             self._weights = messages
@@ -302,7 +284,7 @@ class RemoteModel(Model):
         mask: np.ndarray | None,
         initial_state: Sequence[np.ndarray] | None,
     ) -> list[np.ndarray]:
-        return self._called(_call(inputs, mask, initial_state))
+        return self._called(fields.of_call(inputs, mask, initial_state))
 
     def call_training(
         self,
@@ -313,20 +295,23 @@ class RemoteModel(Model):
     ) -> list[np.ndarray]:
         if self._can is not None:
             expressible.demand(self._can, "training")
-        return self._called(_call(inputs, mask, initial_state) | {"training": training})
+        return self._called(fields.of_call(inputs, mask, initial_state) | {"training": training})
 
     def _called(self, content: dict[str, Any]) -> list[np.ndarray]:
         found = self.request("call", **content)
         self.changed = clean(found.get("changed") or "", 40)
-        return self._from(found, "outputs", _arrays)
+        return self._from(found, "outputs", fields.arrays)
 
     def run(
         self, inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Of a layer of lengths: outputs of each direction, or of both together, and final states."""
-        found = self.request("run", **_rows(inputs, lengths, states))
+        found = self.request("run", **fields.of_rows(inputs, lengths, states))
         self.changed = clean(found.get("changed") or "", 40)
-        outputs, finals = self._from(found, "outputs", _arrays), self._from(found, "states", _arrays)
+        outputs, finals = (
+            self._from(found, "outputs", fields.arrays),
+            self._from(found, "states", fields.arrays),
+        )
         wanted = self._spec.state_count * self._spec.num_layers * (1 + self._spec.bidirectional)
         if not 1 <= len(outputs) <= 1 + self._spec.bidirectional or len(finals) != wanted:
             raise AdapterFault(
@@ -346,24 +331,24 @@ class RemoteModel(Model):
     ) -> Pulled:
         """Of a layer of lengths: results, and gradients in its own layout."""
         seeds = {"outputs": encode(outputs), "finals": [encode(seed) for seed in finals]}
-        found = self.request("vjp", **_rows(inputs, lengths, states), **seeds)
-        (output,) = self._from(found, "outputs", _arrays)
+        found = self.request("vjp", **fields.of_rows(inputs, lengths, states), **seeds)
+        (output,) = self._from(found, "outputs", fields.arrays)
         return Pulled(
             output,
-            self._from(found, "states", _arrays),
+            self._from(found, "states", fields.arrays),
             self._from(found, "inputs", decode),
-            self._from(found, "initial_state", _arrays),
-            self._from(found, "weights", _by_name),
+            self._from(found, "initial_state", fields.arrays),
+            self._from(found, "weights", fields.named),
         )
 
     def learn(self, lesson: Lesson, learning_rate: float) -> None:
         """Of a layer of lengths: one update."""
         arrays = {name: value for name, value in vars(lesson).items() if isinstance(value, np.ndarray)}
-        self.request("learn", **_messages(arrays), last=lesson.last, learning_rate=learning_rate)
+        self.request("learn", **fields.of_arrays(arrays), last=lesson.last, learning_rate=learning_rate)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Of a layer of lengths: its weights in its own layout."""
-        return self._from(self.request("weights"), "weights", _by_name)
+        return self._from(self.request("weights"), "weights", fields.named)
 
     def shapes(self) -> dict[str, list[list[int | None]]]:
         """Of a layer of lengths: static shapes of outputs and of one state."""
@@ -375,7 +360,7 @@ class RemoteModel(Model):
 
     def call_lengths(self, inputs: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         found = self.request("call_lengths", inputs=encode(inputs), lengths=encode(lengths))
-        return self._from(found, "outputs", _arrays)
+        return self._from(found, "outputs", fields.arrays)
 
     def gradients(
         self,
@@ -385,12 +370,12 @@ class RemoteModel(Model):
         cotangents: Sequence[np.ndarray],
     ) -> Gradients:
         seeds = [encode(seed) for seed in cotangents]
-        found = self.request("gradients", **_call(inputs, mask, initial_state), cotangents=seeds)
+        found = self.request("gradients", **fields.of_call(inputs, mask, initial_state), cotangents=seeds)
         return Gradients(
-            self._from(found, "outputs", _arrays),
+            self._from(found, "outputs", fields.arrays),
             self._from(found, "inputs", decode),
-            self._from(found, "initial_state", _arrays),
-            self._from(found, "weights", _by_name),
+            self._from(found, "initial_state", fields.arrays),
+            self._from(found, "weights", fields.named),
             self._from(found, "losses", decode),
         )
 
@@ -406,14 +391,14 @@ class RemoteModel(Model):
         if mask is not None:
             given["mask"] = encode(mask)
         found = self.request("fit", inputs=encode(inputs), targets=encode(targets), **given)
-        return self._from(found, "weights", _by_name), self._from(found, "updates", _count)
+        return self._from(found, "weights", fields.named), self._from(found, "updates", fields.count)
 
     def predict(self, inputs: np.ndarray, batch_size: int | None) -> tuple[list[np.ndarray], int]:
         found = self.request("predict", inputs=encode(inputs), batch_size=batch_size)
-        return self._from(found, "outputs", _arrays), self._from(found, "batches", _count)
+        return self._from(found, "outputs", fields.arrays), self._from(found, "batches", fields.count)
 
     def initial_weights(self) -> Mapping[str, np.ndarray]:
-        return self._from(self.request("initial_weights"), "weights", _by_name)
+        return self._from(self.request("initial_weights"), "weights", fields.named)
 
     def weight_shapes(self) -> Mapping[str, Sequence[int]]:
         return self._from(self.request("weight_shapes"), "shapes", dict)
@@ -426,43 +411,3 @@ class RemoteModel(Model):
 
     def rewind(self) -> None:
         self.request("rewind")
-
-
-def _rows(
-    inputs: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray] | None
-) -> dict[str, Any]:
-    return _call(inputs, None, states) | ({} if lengths is None else {"lengths": encode(lengths)})
-
-
-def _call(
-    inputs: np.ndarray, mask: np.ndarray | None, initial_state: Sequence[np.ndarray] | None
-) -> dict[str, Any]:
-    content: dict[str, Any] = {"inputs": encode(inputs)}
-    if mask is not None:
-        content["mask"] = encode(mask)
-    if initial_state is not None:
-        content["initial_state"] = [encode(state) for state in initial_state]
-    return content
-
-
-def _arrays(messages: Any) -> list[np.ndarray]:
-    if not isinstance(messages, list):
-        raise TypeError("a list of tensors is wanted")
-    return [decode(tensor) for tensor in messages]
-
-
-def _by_name(messages: Any) -> dict[str, np.ndarray]:
-    return {str(name): decode(tensor) for name, tensor in messages.items()}
-
-
-def _count(number: Any) -> int:
-    if type(number) is not int:
-        raise TypeError("a whole number is wanted")
-    return number
-
-
-def _described(error: Mapping[str, Any]) -> str:
-    """Type, text and place of an error, on one line."""
-    text = " ".join(clean(error.get("text", "")).split())
-    where = clean(error.get("where", ""), 80)
-    return f"{clean(error.get('type', ''), 80)}: {text[:400]}" + (f" ({where})" if where else "")
