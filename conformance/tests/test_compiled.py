@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def test_a_folder_for_each_compiler_and_processor(tmp_path: Path, monkeypatch: p
     assert folder.is_dir()
     assert folder.parent == tmp_path / "xla"
     assert compiled_folder("xla") == folder
-    monkeypatch.setattr(compiled.platform, "machine", lambda: "another")  # type: ignore[attr-defined]
+    monkeypatch.setattr(platform, "machine", lambda: "another")
     assert compiled_folder("xla") not in (None, folder)
 
 
@@ -40,6 +41,17 @@ def test_the_suite_names_it_to_every_adapter(tmp_path: Path, monkeypatch: pytest
     target = f"{Path(__file__).parent / 'fakes.py'}:Compiles"
     (note,) = probe(AdapterRef(target, target)).notes
     assert Path(note).parents[1] == tmp_path / "compiled"
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in (CACHE_VARIABLE, "XDG_CACHE_HOME", compiled.VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    target = f"{Path(__file__).parent / 'fakes.py'}:Compiles"
+    assert list(probe(AdapterRef(target, target)).notes) == ["None"]
 
 
 def test_jax_compiles_nothing_twice(tmp_path: Path) -> None:

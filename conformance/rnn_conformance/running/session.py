@@ -230,7 +230,8 @@ class Session:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment.setdefault(name, "1")
         environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        environment.setdefault(compiled.VARIABLE, str(programs_folder()))
+        with suppress(RuntimeError):  # some containers' users have no home: nothing is kept
+            environment.setdefault(compiled.VARIABLE, str(programs_folder()))
         for_them, self._requests = os.pipe()
         self._answers, from_them = os.pipe()
         theirs = [for_them, from_them]
