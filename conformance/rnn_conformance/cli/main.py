@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from rnn_conformance.errors import Exit, SuiteError
+from rnn_conformance.threads import one_thread
 
 # Command to the line that --help shows; the module rnn_conformance.cli.<command> holds `command`.
 COMMANDS = {
@@ -107,6 +108,7 @@ def entry_point() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, signal.default_int_handler)
+    one_thread(os.environ)  # before anything imports NumPy; for the processes that are started too
     sys.stdout = _Forgiving(sys.stdout)
     status = _guarded()
     sys.stdout.flush()

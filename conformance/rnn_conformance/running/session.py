@@ -28,6 +28,7 @@ from rnn_fixtures.locations import programs_folder
 from rnn_conformance.contract import compiled
 from rnn_conformance.errors import AdapterNotInstalled, AdapterUnavailable, Ended, Stopped
 from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.threads import one_thread
 
 START_LIMIT = 300.0
 STOP_LIMIT = 2.0
@@ -227,8 +228,7 @@ class Session:
         self._rest, self._tail = b"", bytearray()
         command, folder = self.ref.target, ""
         environment = dict(os.environ)
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            environment.setdefault(name, "1")
+        one_thread(environment)
         environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with suppress(RuntimeError):  # some containers' users have no home: nothing is kept
             environment.setdefault(compiled.VARIABLE, str(programs_folder()))
