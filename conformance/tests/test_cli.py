@@ -52,6 +52,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert "fixtures" in done.stdout
 
 
+def test_linear_algebra_has_one_thread_unless_the_user_asks_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os, sys; sys.argv = ['rnn-conformance', '--version']\n"
+        "from rnn_conformance.cli.main import entry_point\n"
+        "try: entry_point()\n"
+        "except SystemExit: print(*(os.environ[n] for n in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')))"
+    )
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "3 1 1"
+
+
 @pytest.mark.parametrize(
     "command", "doctor run cases show shapes report diff merge fixtures coverage schema".split()
 )
@@ -144,8 +158,9 @@ def test_results_of_another_version_are_read_and_of_a_newer_format_refused(
         db.close()
 
     write("version", "0.0.9")
-    done = cli("report", str(other), "--out", str(tmp_path / "site"))
+    done = cli("report", str(other), "--export", "json", "--out", "-")
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"]
     write("format", "99")
     for arguments in (["run", "--adapter", "numpy", "--out", str(other)], ["report", str(other)]):
         done = cli(*arguments)
@@ -161,7 +176,7 @@ def test_run_prints_json_into_a_pipe(tmp_path: Path) -> None:
         "--tier",
         "smoke",
         "--select",
-        "lstm",
+        "lstm and (family=forward or family=precision)",
         "--dtype",
         "all",
         "--out",

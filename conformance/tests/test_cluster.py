@@ -131,7 +131,7 @@ def test_a_cluster_of_which_a_worker_is_killed_gives_the_same_records(
     monkeypatch.chdir(HERE)
     # The second one's process dies in every case with right-padded masks: that is its own affair.
     refs = [installed()["numpy"], AdapterRef("fakes:Crash", "fakes:Crash")]
-    chosen = [c for c in cases if c.family == "forward"]
+    chosen = [c for c in cases if c.family == "forward"][::2]
     victim = [fleet.worker() for _ in range(3)][1]
     progress = _Kills(victim)
     found = records(tmp_path / "far", refs, options(chosen, Cluster(str(fleet.file))), progress)

@@ -13,6 +13,7 @@ DTYPES: dict[str, Any] = {
     "float16": np.float16,
     "bfloat16": ml_dtypes.bfloat16,
 }
+SMALLEST = {np.dtype(dtype): ml_dtypes.finfo(dtype).smallest_normal for dtype in DTYPES.values()}
 WIDER: dict[str, Any] = {"float32": np.float64, "float16": np.float32, "bfloat16": np.float32}
 
 
@@ -38,12 +39,15 @@ class Flushing(np.ndarray):
     """An array whose operations turn subnormal results into zeros of their sign."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        plain = [np.asarray(x) if isinstance(x, Flushing) else x for x in inputs]
+        plain = [x.view(np.ndarray) if isinstance(x, Flushing) else x for x in inputs]
         result = getattr(ufunc, method)(*plain, **kwargs)
         return result if result.dtype.kind in "biuO" else flushed(result)
 
 
 def flushed(x: np.ndarray) -> Flushing:
     """The array without its subnormal numbers."""
-    smallest = ml_dtypes.finfo(x.dtype).smallest_normal
-    return np.where(np.abs(x) < smallest, np.copysign(np.zeros_like(x), x), x).view(Flushing)
+    x = np.asarray(x)  # what a reduction gives is no array
+    subnormal = np.abs(x) < SMALLEST[x.dtype]
+    if subnormal.any():
+        x = np.where(subnormal, np.copysign(np.zeros_like(x), x), x)
+    return x.view(Flushing)
