@@ -107,6 +107,27 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, ids: set[str]) -> None:
         assert [one.id for one in results.runs()] == [first.id]
 
 
+def test_what_shards_and_narrower_runs_have_is_not_run_again(tmp_path: Path, ids: set[str]) -> None:
+    ref = installed()["numpy"]
+    shard = run(tmp_path, ref, shard="1/2")
+    narrower = f"{CHOSEN} and mask=right"
+    counted = full_count(WHOLE, DATA, ["float32"], narrower)
+    narrow = run(tmp_path, ref, selection=narrower, full=counted, resume=True)
+    whole = run(tmp_path, ref, _Counts(left := []), resume=True)
+    assert whole.keys() == ids
+    assert sum(left) == len(ids - shard.keys() - narrow.keys())
+    assert 0 < sum(left) < len(ids) - len(shard)
+    assert all(whole[name] == record for found in (shard, narrow) for name, record in found.items())
+
+
+class _Counts(runner.Progress):
+    def __init__(self, counts: list[int]) -> None:
+        self._counts = counts
+
+    def records(self, ref: AdapterRef, count: int) -> None:
+        self._counts.append(count)
+
+
 def test_what_an_adapter_cannot_express_is_not_computed(
     tmp_path: Path, ids: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,33 @@ def test_records_survive_without_closing(tmp_path: Path, cases: list[Case]) -> N
     results.close()
 
 
+def test_a_resumed_run_takes_over_what_others_of_its_subject_have(tmp_path: Path, cases: list[Case]) -> None:
+    def wrong(case: Case, message: str) -> Record:
+        return Record.failure(
+            case, "value", message, returned=(np.ones(2),), diagnosed=True, agrees_with=["v"]
+        )
+
+    declared = [{"id": "k", "packages": {"a": "<2"}}]
+    with Results(tmp_path, create=True) as results:
+        earlier: dict[str, list[Case]] = {"old": cases[:3], "new": cases[2:5]}
+        for name, own in earlier.items():
+            results.start(one := some_run(selection=name, declared=declared))
+            results.add(one, [wrong(case, name) for case in own])
+        for other in (some_run(version="2"), some_run(declared=[]), some_run(dtype="float64")):
+            results.start(other, (case.id for case in cases))
+            assert results.count(other) == 0
+        wanted = [*cases[1:4], cases[7]]
+        results.start(run := some_run(shard="1/2", declared=declared), (case.id for case in wanted))
+        found = {record["case"]: record for record in results.records(run)}
+        assert {name: record["message"] for name, record in found.items()} == {
+            cases[1].id: "old",
+            cases[2].id: "new",
+            cases[3].id: "new",
+        }
+        assert all(record["agrees_with"] == ["v"] for record in found.values())
+        assert np.array_equal(results.returned(run, cases[1].id)[0], np.ones(2))
+
+
 def test_merge_takes_each_run_once(tmp_path: Path, cases: list[Case]) -> None:
     for name in ("one", "two"):
         with Results(tmp_path / name, create=True) as results:

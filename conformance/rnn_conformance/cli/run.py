@@ -196,7 +196,7 @@ def _cluster(address: str | None, resources: tuple[str, ...], data: Path | None)
 @click.option(
     "--resume",
     is_flag=True,
-    help="Continue the newest run of the same work; what has a result is not run again.",
+    help="Continue the newest run of the same work; what has a result, in whichever part of the work, is not run again.",
 )
 @data_option
 @format_option

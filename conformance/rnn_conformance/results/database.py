@@ -25,6 +25,12 @@ from rnn_conformance.results.run import Run, now
 FILE = "results.sqlite"
 # Seconds to wait for another run that writes into the same directory.
 PATIENCE = 60.0
+# What is known of a case in a run, by table.
+COPIED = {
+    "results": "verdict, known, z, seconds, words, numbers",
+    "explained": "agrees_with, observation",
+    "returned": "arrays",
+}
 # So many bytes of returned arrays are kept for one run.
 RETURNED = 1 << 28
 
@@ -143,10 +149,41 @@ class Results(Queries):
                 raise
             self._db.execute("COMMIT")
 
-    def start(self, run: Run) -> None:
-        """Add a run."""
+    def start(self, run: Run, known: Iterable[str] = ()) -> None:
+        """Add a run.
+
+        Parameters
+        ----------
+        known : iterable of str
+            Ids of cases whose results it takes over where earlier runs of the same subject, with the same declarations, have them;
+            asked for only when there are such runs.
+        """
+        declared = json.loads(json.dumps(run.declared))
+        earlier = [one for one in self.runs() if one.same_subject(run) and one.declared == declared]
+        names = [*known] if earlier else []  # before the transaction: others may be waiting
         with self._transaction():
             self._insert(run)
+            if names:
+                self._copy(earlier[::-1], run, names)
+
+    def _copy(self, earlier: Iterable[Run], run: Run, cases: Iterable[str]) -> None:
+        """Give a run the first results that there are of some cases."""
+        own = self._number(run)
+        self._db.execute("CREATE TEMP TABLE wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((name,) for name in cases))
+        for one in earlier:
+            number = self._number(one)
+            self._db.execute(
+                """CREATE TEMP TABLE taken AS SELECT "case" FROM results JOIN cases ON cases.number = "case" JOIN wanted USING (id)
+                   WHERE run = ? AND "case" NOT IN (SELECT "case" FROM results WHERE run = ?)""",
+                (number, own),
+            )
+            for table, columns in COPIED.items():
+                query = f"""INSERT INTO {table} (run, "case", {columns}) SELECT ?, "case", {columns} FROM {table} JOIN taken USING ("case")
+                            WHERE run = ?"""
+                self._db.execute(query, (own, number))
+            self._db.execute("DROP TABLE taken")
+        self._db.execute("DROP TABLE wanted")
 
     def _insert(self, run: Run) -> None:
         values = [

@@ -65,11 +65,17 @@ class Run:
 
     def same_work(self, other: Run) -> bool:
         """Whether ``--resume`` may continue one as the other: everything but time and identity agrees."""
-        fields = (
-            "suite fixtures tier selection shard adapter framework version device dtype settings selected"
-        )
+        return self.same_subject(other) and self._agrees(other, "tier selection shard selected")
+
+    def same_subject(self, other: Run) -> bool:
+        """Whether both would find the same of a case: everything agrees but time, identity and which cases they are over."""
         same_packages = self.environment.get("packages") == other.environment.get("packages")
-        return same_packages and all(getattr(self, f) == getattr(other, f) for f in fields.split())
+        return same_packages and self._agrees(
+            other, "suite fixtures adapter framework version device dtype settings"
+        )
+
+    def _agrees(self, other: Run, fields: str) -> bool:
+        return all(getattr(self, field) == getattr(other, field) for field in fields.split())
 
 
 def now() -> str:

@@ -40,7 +40,7 @@ from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster
 from rnn_conformance.running.remote import RemoteAdapter
 from rnn_conformance.running.session import Limits, Session
-from rnn_conformance.running.tasks import Shard, Task, tasks
+from rnn_conformance.running.tasks import Shard, Task, ids, tasks
 from rnn_conformance.running.worker import Batch, describe, run_batch, start
 from rnn_conformance.selection import compile_selection
 
@@ -378,13 +378,16 @@ def _plan(
             environment=_environment(what),
             declared=[dict(vars(known)) for known in declared],
         )
-        earlier = results.resumable(run) if options.resume else None
         done: frozenset[int] = frozenset()
-        if earlier is None:
+        if not options.resume:
             results.start(run)
         else:
-            done = frozenset(map(hash, results.done(earlier)))
-            run, cases = earlier, [c for c in cases if hash(c.id) not in done]
+            earlier = results.resumable(run)
+            if earlier is None:
+                results.start(run, _ids(cases, shard, options, dtype))
+            run = earlier or run
+            done = frozenset(map(hash, results.done(run)))
+            cases = [c for c in cases if hash(c.id) not in done]
         total += run.selected - len(done)
         left = tasks(
             cases,
@@ -395,6 +398,14 @@ def _plan(
         )
         plan.append(_Job(run, left, declared))
     return plan, total
+
+
+def _ids(cases: Sequence[Case], shard: Shard, options: Options, dtype: str) -> Iterator[str]:
+    """Of all cases that a run selects."""
+    yield from (case.id for case in cases)
+    if (options.full or {}).get(dtype):
+        for part in shard.parts(options.selection):
+            yield from ids(part, options.data, dtype, options.selection)
 
 
 def execute(refs: Sequence[AdapterRef], options: Options, results: Results, progress: Progress) -> Outcome:
