@@ -211,3 +211,24 @@ def test_commands(tmp_path: Path, ids: set[str]) -> None:
         "run", "--adapter", "numpy", "--tier", "full", "--select", "family=rejects and gelu", "--out", out
     )
     assert nothing.returncode == NothingSelected.exit_code, nothing.stderr
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def home():\n    raise RuntimeError('Could not determine home directory.')\n"
+        "Path.home = home\n"
+        "from rnn_conformance.cli.main import entry_point\n"
+        "entry_point()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in (CACHE_VARIABLE, "XDG_CACHE_HOME")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "fixtures", "cache"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "internal" not in done.stderr
+    assert f"set {CACHE_VARIABLE} to a folder of yours" in done.stderr

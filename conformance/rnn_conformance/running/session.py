@@ -230,7 +230,7 @@ class Session:
         environment = dict(os.environ)
         one_thread(environment)
         environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with suppress(RuntimeError):  # some containers' users have no home: nothing is kept
+        with suppress(FileNotFoundError):  # some containers' users have no home: nothing is kept
             environment.setdefault(compiled.VARIABLE, str(programs_folder()))
         for_them, self._requests = os.pipe()
         self._answers, from_them = os.pipe()
