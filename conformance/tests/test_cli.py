@@ -1,4 +1,4 @@
-"""The command line in a process of its own: output, one clear line per error, exit codes."""
+"""The command line: output, one clear line per error, exit codes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from commands import cli
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.locations import DATA, SPEC
 from rnn_fixtures.store import Store, select_tier
 
 HERE = Path(__file__).parent
 FEW = "family=forward and lstm and (mask=right or mask=none) and activation=tanh and size=base"
-
-
-def cli(*arguments: str, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rnn_conformance", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_conformance.cli import convert as command
@@ -156,18 +156,17 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
     source, middle, back = (tmp_path / f"{n}{suffix}" for n in ("in", "middle", "back"))
     save(source, torch_lstm("model."))
 
-    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "rnn_conformance", "convert", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def convert(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return cli("convert", *arguments)
 
-    done = cli(
+    done = convert(
         str(source), str(middle), "--from", "torch", "--to", "onnx", "--prefix", "model.", "--format", "json"
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["arrays"]["1.W"] == [2, 16, 8]
     assert told["lossless"] is False
-    assert cli(str(middle), str(back), "--from", "onnx", "--to", "torch").returncode == 0
+    assert convert(str(middle), str(back), "--from", "onnx", "--to", "torch").returncode == 0
     once, twice = torch_lstm(), load(back)
     assert once.keys() == twice.keys()
     assert np.array_equal(once["weight_hh_l1_reverse"], twice["weight_hh_l1_reverse"])
@@ -177,7 +176,7 @@ def test_the_command(tmp_path: Path, suffix: str) -> None:
         ((str(source), str(back), "--from", "cudnn", "--to", "torch"), "needs --layer and --units"),
         ((__file__, str(back), "--from", "torch", "--to", "keras"), "save the weights as one of them first"),
     ):
-        done = cli(*wrong)
+        done = convert(*wrong)
         assert done.returncode == 2
         assert told_of in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (source, middle, back))

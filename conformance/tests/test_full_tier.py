@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import cli
 from rnn_conformance.cases import Cases, full_digest
 from rnn_conformance.errors import NothingSelected
 from rnn_conformance.explaining.explain import explain
@@ -178,13 +179,6 @@ def test_cases_of_the_full_tier_by_id(ids: set[str]) -> None:
     assert "lstm/forward/nothing" not in cases
     stored = next(iter(cases))
     assert cases.store_of(stored).folder == DATA
-
-
-def cli(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rnn_conformance", *args]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=dict(os.environ), check=False
-    )
 
 
 def test_commands(tmp_path: Path, ids: set[str]) -> None:

@@ -10,6 +10,7 @@ import sys
 from itertools import product
 
 import pytest
+from commands import cli
 from frameworks import MODULES, needs
 from rnn_conformance.guide.messages import explained, messages
 from rnn_conformance.guide.shapes import Question, answers
@@ -168,7 +169,6 @@ def test_messages_are_what_frameworks_say(framework: str) -> None:
     ],
 )
 def test_explain(text: str, status: int, told: str) -> None:
-    command = [sys.executable, "-m", "rnn_conformance", "explain", "-", "--format", "json"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    done = cli("explain", "-", "--format", "json", stdin=text)
     assert done.returncode == status
     assert told in done.stdout

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import cli
 from rnn_conformance.results.reading import collect
 from rnn_fixtures.export.contents import stem
 
 SELECT = "lstm and family=forward and tier=smoke and mask=none"
 STATEFUL = "gru and family=stateful and tier=smoke"
-
-
-def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rnn_conformance", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")

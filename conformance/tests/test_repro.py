@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import cli
 from rnn_conformance.explaining.repro import _through_adapter, literal
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.adapter_ref import AdapterRef
@@ -18,16 +19,6 @@ from rnn_fixtures.store import Store
 
 HERE = Path(__file__).parent
 CASE = "lstm/forward/mask=right,return_sequences,return_state"
-
-
-def cli(*arguments: str, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rnn_conformance", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
 
 
 def test_a_script_shows_the_discrepancy(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from commands import cli
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.guide.scaffold import write
 from rnn_conformance.judging import differences
@@ -33,8 +34,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def checked(target: str) -> tuple[int, dict[str, bool | None], dict[str, object]]:
-    command = [sys.executable, "-m", "rnn_conformance", "adapters", "check", target, "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
+    done = cli("adapters", "check", target, "--format", "json")
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     return done.returncode, {step["name"]: step["ok"] for step in found["steps"]}, found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from commands import cli
 from frameworks import MODULES, needs
 from rnn_conformance.contract.adapter import Description
 from rnn_conformance.judging.differences import Known
@@ -27,8 +26,7 @@ CASES = "id=lstm/forward/defaults or id=gru/forward/defaults"
 
 def command(*arguments: str) -> tuple[int, Any, str]:
     """Exit status, what it printed as JSON, and its messages."""
-    line = [sys.executable, "-m", "rnn_conformance", *arguments, "--format", "json"]
-    done = subprocess.run(line, cwd=HERE, capture_output=True, text=True, check=False)
+    done = cli(*arguments, "--format", "json")
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 

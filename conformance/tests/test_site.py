@@ -9,7 +9,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 
 import jsonschema
 import pytest
+from commands import cli
 from nights import night
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.reporting import exports, site
@@ -376,8 +376,7 @@ def test_diff(tmp_path: Path, few: Sequence[Case]) -> None:
     schema = json.loads((SPEC / "schemas/diff.schema.json").read_text("utf-8"))
 
     def diff(old: str, new: str, style: str = "json") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "rnn_conformance", "diff", str(tmp_path / old), str(tmp_path / new)]
-        return subprocess.run([*command, "--format", style], capture_output=True, text=True, check=False)
+        return cli("diff", str(tmp_path / old), str(tmp_path / new), "--format", style)
 
     done = diff("a", "b")
     assert done.returncode == 1

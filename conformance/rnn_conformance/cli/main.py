@@ -110,14 +110,15 @@ def entry_point() -> None:
             signal.signal(number, signal.default_int_handler)
     one_thread(os.environ)  # before anything imports NumPy; for the processes that are started too
     sys.stdout = _Forgiving(sys.stdout)
-    status = _guarded()
+    status = exit_status()
     sys.stdout.flush()
     # Python ends by SIGINT, whatever the status, where an interrupt went through code from a string (a dataclass being made); new such code makes it forget.
     exec("")
     sys.exit(status)
 
 
-def _guarded() -> int:
+def exit_status() -> int:
+    """Run the command line; errors are told on stderr, in one line."""
     try:
         result = main.main(standalone_mode=False)
         return result if isinstance(result, int) else Exit.EXPECTED
