@@ -179,6 +179,7 @@ def test_interrupt_keeps_what_is_done_and_resume_does_the_rest(
 ) -> None:
     monkeypatch.setattr(tasks.batches, "__defaults__", (4,))
     ref = installed()["numpy"]
+    before = set(threading.enumerate())
     with Results(tmp_path, create=True) as results:
         with pytest.raises(KeyboardInterrupt):
             runner.execute([ref], options(cases, workers=1), results, _StopsAfterTheFirstBatch())
@@ -193,8 +194,8 @@ def test_interrupt_keeps_what_is_done_and_resume_does_the_rest(
         assert results.done(run) == {c.id for c in cases}
         assert [r.finished is not None for r in results.runs()] == [True]
     deadline = time.monotonic() + 60
-    while threading.active_count() > 1:  # those of the interrupted run end when they come to it
-        assert time.monotonic() < deadline
+    while left := set(threading.enumerate()) - before:  # the interrupted run's end when they come to it
+        assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
 
