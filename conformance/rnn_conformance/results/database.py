@@ -149,18 +149,21 @@ class Results(Queries):
                 raise
             self._db.execute("COMMIT")
 
-    def start(self, run: Run, known: Iterable[str] = ()) -> None:
+    def start(self, run: Run, known: Iterable[str] | None = None) -> None:
         """Add a run.
 
         Parameters
         ----------
-        known : iterable of str
+        known : iterable of str, optional
             Ids of cases whose results it takes over where earlier runs of the same subject, with the same declarations, have them;
             asked for only when there are such runs.
         """
-        declared = json.loads(json.dumps(run.declared))
-        earlier = [one for one in self.runs() if one.same_subject(run) and one.declared == declared]
-        names = [*known] if earlier else []  # before the transaction: others may be waiting
+        earlier: list[Run] = []
+        names: list[str] = []
+        if known is not None:
+            declared = json.loads(json.dumps(run.declared))
+            earlier = [one for one in self.runs() if one.same_subject(run) and one.declared == declared]
+            names = [*known] if earlier else []  # before the transaction: others may be waiting
         with self._transaction():
             self._insert(run)
             if names:
