@@ -20,6 +20,7 @@ from rnn_conformance.running import cluster as clusters
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster
+from rnn_conformance.running.options import Options
 from rnn_conformance.running.registry import installed
 from rnn_fixtures.case import Case
 from rnn_fixtures.locations import CACHE_VARIABLE, DATA
@@ -82,7 +83,7 @@ def cases() -> list[Case]:
     return [c for c in every[::50] if "float32" in c.dtypes]
 
 
-def options(cases: list[Case], cluster: Cluster | None, **changes: Any) -> runner.Options:
+def options(cases: list[Case], cluster: Cluster | None, **changes: Any) -> Options:
     defaults: dict[str, Any] = {
         "cases": cases,
         "tier": "core",
@@ -96,11 +97,11 @@ def options(cases: list[Case], cluster: Cluster | None, **changes: Any) -> runne
         "fixtures": "test",
         "cluster": cluster,
     }
-    return runner.Options(**defaults | changes)
+    return Options(**defaults | changes)
 
 
 def records(
-    folder: Path, refs: list[AdapterRef], chosen: runner.Options, progress: runner.Progress | None = None
+    folder: Path, refs: list[AdapterRef], chosen: Options, progress: runner.Progress | None = None
 ) -> Any:
     """Records by adapter, without what differs from run to run."""
     with Results(folder, create=True) as results:

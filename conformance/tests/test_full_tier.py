@@ -17,6 +17,7 @@ from rnn_conformance.explaining.explain import explain
 from rnn_conformance.results.database import Results
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.options import Options
 from rnn_conformance.running.registry import installed
 from rnn_conformance.running.tasks import Shard, full_cases, full_count
 from rnn_fixtures.locations import CACHE_VARIABLE, DATA
@@ -46,7 +47,7 @@ def ids() -> set[str]:
     return {case.id for case in full_cases(DATA, CHOSEN) if "float32" in case.dtypes}
 
 
-def options(shard: str = "1/1", **changes: Any) -> runner.Options:
+def options(shard: str = "1/1", **changes: Any) -> Options:
     defaults: dict[str, Any] = {
         "cases": [],
         "tier": "full",
@@ -60,7 +61,7 @@ def options(shard: str = "1/1", **changes: Any) -> runner.Options:
         "fixtures": full_digest(Store(check=False)),
         "full": full_count(Shard.of(shard), DATA, ["float32"], CHOSEN),
     }
-    return runner.Options(**defaults | changes)
+    return Options(**defaults | changes)
 
 
 def run(

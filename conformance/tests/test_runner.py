@@ -15,6 +15,7 @@ from rnn_conformance.judging.bench import build_key
 from rnn_conformance.results.database import Results
 from rnn_conformance.running import runner, tasks
 from rnn_conformance.running.adapter_ref import AdapterRef
+from rnn_conformance.running.options import Options
 from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case
@@ -37,7 +38,7 @@ def cases() -> list[Case]:
     return [c for c in Store().cases() if chosen(c, "float32")]
 
 
-def options(cases: list[Case], **changes: Any) -> runner.Options:
+def options(cases: list[Case], **changes: Any) -> Options:
     defaults: dict[str, Any] = {
         "cases": cases,
         "tier": "core",
@@ -50,7 +51,7 @@ def options(cases: list[Case], **changes: Any) -> runner.Options:
         "data": DATA,
         "fixtures": "test",
     }
-    return runner.Options(**defaults | changes)
+    return Options(**defaults | changes)
 
 
 def verdicts(folder: Path, name: str, cases: list[Case], **changes: Any) -> dict[str, list[dict[str, Any]]]:

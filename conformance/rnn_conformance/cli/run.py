@@ -41,6 +41,7 @@ from rnn_conformance.results.run import Run
 from rnn_conformance.running import runner
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.cluster import Cluster
+from rnn_conformance.running.options import Options
 from rnn_conformance.running.registry import installed, resolve
 from rnn_conformance.running.tasks import Shard, full_count
 from rnn_conformance.selection import compile_selection
@@ -250,7 +251,7 @@ def command(
     wanted = [d for d in wanted if beyond[d] or any(d in c.dtypes and matches(c, d) for c in cases)]
     if not wanted:
         raise NothingSelected(f"no selected case can run in {', '.join(dtypes)}")
-    options = runner.Options(
+    options = Options(
         cases=cases,
         tier=tier,
         selection=selection,

@@ -27,7 +27,7 @@ from rnn_conformance.results.database import Results
 from rnn_conformance.results.queries import Discrepancy
 from rnn_conformance.results.record import Record
 from rnn_conformance.results.run import Run
-from rnn_conformance.running.runner import judges
+from rnn_conformance.running.pools import judges
 from rnn_conformance.running.session import Limits
 
 # A diagnosis takes several times as long as a case: so many of each declared difference, and of all others together, are made for a run.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from rnn_fixtures.case import Case
 from rnn_fixtures.domain import Size
+from rnn_fixtures.problem import Lift
 from rnn_fixtures.store import Expected
 from rnn_reference.config import LayerConfig
 from rnn_reference.noisy import NoiseSource
@@ -24,6 +26,8 @@ from rnn_conformance.judging.verdict import Verdict, compare, named
 
 TRAINING = {"unset": None, "false": False, "true": True}
 NOISE_SEED = 11
+# So many samples' sensitivities are computed at a time: what these take stays in the processor's cache.
+TOGETHER = 50
 
 
 def run(case: Case, bench: Bench) -> Outcome:
@@ -173,30 +177,32 @@ def _rate_fault(case: Case, found: Recovered) -> str | None:
 def _reference(case: Case, bench: Bench, found: Recovered) -> Expected:
     """The reference's output with the recovered masks, with both sensitivities."""
     call = case.calls[0]
-    masks = DropoutMasks(found.inputs, found.recurrent)
+    config = LayerConfig.of(case.layer, case.arguments)
     weights = {name: bench.store.exact(ref).astype(np.float64) for name, ref in case.weights.items()}
+    inputs = bench.store.exact(call.input).astype(np.float64)
+    states = [bench.store.exact(ref).astype(np.float64) for ref in call.initial_state or ()]
+    mask = None if call.mask is None else bench.store.exact(call.mask)
 
-    def output(source: NoiseSource | None) -> np.ndarray:
-        inputs = bench.store.exact(call.input).astype(np.float64)
-        states = None
-        if call.initial_state is not None:
-            exact = [bench.store.exact(ref).astype(np.float64) for ref in call.initial_state]
-            states = tuple(exact if source is None else map(source.lift, exact))
-        result = (
-            LayerConfig.of(case.layer, case.arguments)
-            .forward(
-                inputs if source is None else source.lift(inputs),
-                weights,
-                initial_state=states,
-                mask=None if call.mask is None else bench.store.exact(call.mask),
-                dropout=masks,
-            )
-            .outputs
-        )
-        return result if source is None else result.sensitivities
+    def output(lift: Lift, samples: slice) -> Any:
+        return config.forward(
+            lift(inputs[samples]),
+            weights,
+            initial_state=tuple(lift(s[samples]) for s in states) or None,
+            mask=None if mask is None else mask[samples],
+            dropout=DropoutMasks(found.inputs[:, :, samples], found.recurrent[:, :, samples]),
+        ).outputs
 
-    free, strict = output(NoiseSource(NOISE_SEED, strict=None))
-    return Expected(output(None), np.maximum(free, strict), strict)
+    return _expected(output, len(inputs))
+
+
+def _expected(output: Callable[[Lift, slice], Any], count: int) -> Expected:
+    """What a computation gives for samples that do not depend on each other, with both sensitivities."""
+    parts = [
+        output(NoiseSource(NOISE_SEED, strict=None).lift, slice(start, start + TOGETHER)).sensitivities
+        for start in range(0, count, TOGETHER)
+    ]
+    free, strict = np.concatenate(parts, axis=1)
+    return Expected(output(np.asarray, slice(None)), np.maximum(free, strict), strict)
 
 
 def _stack(case: Case, bench: Bench, model: Model) -> Outcome:
@@ -244,14 +250,10 @@ def _stacked(case: Case, bench: Bench, mask: np.ndarray) -> Expected:
     """The reference's two layers, the first one's outputs times a mask [T, B, U]."""
     exact = {name: bench.store.exact(ref).astype(np.float64) for name, ref in case.weights.items()}
     inputs = bench.store.exact(case.calls[0].input).astype(np.float64)
+    network, between = case.network, mask.swapaxes(0, 1)
 
-    network = case.network
+    def output(lift: Lift, samples: slice) -> Any:
+        result = network.forward(lift(inputs[samples]), exact, between=between[samples])
+        return network.views(result)["output"]
 
-    def output(source: NoiseSource | None) -> np.ndarray:
-        x: Any = inputs if source is None else source.lift(inputs)
-        result = network.forward(x, exact, between=mask.swapaxes(0, 1))
-        shown = network.views(result)["output"]
-        return shown if source is None else shown.sensitivities
-
-    free, strict = output(NoiseSource(NOISE_SEED, strict=None))
-    return Expected(output(None), np.maximum(free, strict), strict)
+    return _expected(output, len(inputs))
