@@ -2,9 +2,16 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 from rnn_conformance.threads import one_thread
 
 one_thread(os.environ)  # as `rnn-conformance` itself does, before a test imports NumPy
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for processes of their own."""
+    return (os.cpu_count() or 1) + 1

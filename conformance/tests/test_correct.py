@@ -19,6 +19,8 @@ from .correct import KIT
 ROOM = 4.0
 # Every so manieth problem of the family forward; `benchmarks/roundoff.py` takes them all.
 EVERY = 24
+# Sequences of so many steps take most of the time: one of each layer and place of the reset is enough.
+LONG = 257
 
 
 @cache
@@ -28,7 +30,7 @@ def store() -> Store:
 
 @cache
 def problems() -> list[tuple[Case, Problem, dict[str, Expected]]]:
-    """One case, with its numbers and its golden outputs, for each of a sample of trajectories, all outputs returned where some case does, and every large one."""
+    """One case, with its numbers and its golden outputs, for each of a sample of trajectories, all outputs returned where some case does."""
     found: dict[int, Case] = {}
     for case in store().cases():
         extreme = case.family == "precision" and case.argument("quantity") == "outputs"
@@ -37,9 +39,12 @@ def problems() -> list[tuple[Case, Problem, dict[str, Expected]]]:
         seed = stored_problem(case, store()).seed
         if seed not in found or case.argument("return_sequences"):
             found[seed] = case
-    chosen = list(found.values())
-    large = [c for c in chosen if c.size.U >= 128 or c.size.T >= 257 or c.family == "precision"]
-    sample = [c for c in [*chosen[::EVERY], *large[::4]] if "nan" not in str(c.argument("regime"))]
+    chosen = [c for c in found.values() if c.size.T < LONG]
+    large = [c for c in chosen if c.size.U >= 128 or c.family == "precision"]
+    long = {(c.layer, c.argument("reset_after")): c for c in found.values() if c.size.T >= LONG}
+    sample = [
+        c for c in [*chosen[::EVERY], *large[::4], *long.values()] if "nan" not in str(c.argument("regime"))
+    ]
     return [
         (c, stored_problem(c, store()), {n: store().expected(ref) for n, ref in c.calls[0].expected.items()})
         for c in sample

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import cli
 from hypothesis import given, settings
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.searching import fuzz
@@ -18,26 +19,7 @@ HERE = Path(__file__).parent
 
 
 def run(name: str, out: Path, seconds: int = 300) -> tuple[int, dict[str, object]]:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "rnn_conformance",
-            "fuzz",
-            "--adapter",
-            name,
-            "--seconds",
-            str(seconds),
-            "--most",
-            "1",
-            "--out",
-            str(out),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=HERE,
-        check=False,
-    )
+    done = cli("fuzz", "--adapter", name, "--seconds", str(seconds), "--most", "1", "--out", str(out))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
