@@ -11,6 +11,18 @@ settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
 
+def pytest_configure() -> None:
+    """The committed cases are read once in a process of tests, as its many commands would else read them again and again."""
+    from functools import cache
+
+    from rnn_fixtures.locations import DATA
+    from rnn_fixtures.store import Store
+
+    read = Store.cases
+    committed = cache(lambda digest: tuple(read(Store(check=False))))
+    Store.cases = lambda store: iter(committed(store.digest)) if store.folder == DATA else read(store)
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: many tests wait for processes of their own."""
