@@ -83,7 +83,7 @@ rnn.start(() => {
     return v === 0 ? "#fff" : `hsl(215 60% ${Math.round(96 - 36 * Math.min(1, Math.log2(1 + v) / Math.log2(9)))}%)`;
   }
   function heat(i, o) {
-    const rows = o.z.length, columns = o.z[0]?.length || 0, size = Math.max(6, Math.min(26, Math.floor(420 / Math.max(rows, columns)))), left = 34, top = 16;
+    const rows = o.z.length, columns = o.z[0]?.length || 0, size = Math.max(6, Math.min(26, Math.floor(420 / Math.max(rows, columns)))), left = 46, top = 16;
     const svg = el("svg", { class: "heat", viewBox: `0 0 ${left + columns * size} ${top + rows * size}`, width: left + columns * size, role: "img", "aria-label": `z of ${o.name} on ${i.label}` });
     svg.append(el("text", { x: left, y: 11 }, `${o.axes[1]} →`), el("text", { x: 0, y: top + 11 }, o.axes[0]));
     o.z.forEach((row, r) => row.forEach((z, c) => svg.append(el("rect", { x: left + c * size, y: top + r * size, width: size, height: size, rx: 2, fill: shade(z) },

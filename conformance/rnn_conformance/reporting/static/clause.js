@@ -27,7 +27,12 @@ rnn.start(async () => {
     place.replaceChildren(...kept.slice(0, SHOWN).map(({ k, codes }) => rnn.el("li", {},
       shown.length === 1 ? rnn.badge(codes[0]) : null,
       rnn.el("a", { href: rnn.address(cases.id[k]) }, rnn.el("code", {}, cases.id[k])),
-      shown.length === 1 ? note(results[0], k) : codes.map((c, i) => rnn.passes(c) || c === "-" || c === "u" ? null : rnn.el("span", { class: "small soft" }, `${shown[i].label} `, rnn.badge(c))))));
+      shown.length === 1 ? note(results[0], k) : [share(codes), ...codes.map((c, i) => rnn.passes(c) || c === "-" || c === "u" ? null : rnn.el("span", { class: "small soft" }, `${shown[i].label} `, rnn.badge(c)))])));
+  }
+  function share(codes) {
+    const applicable = codes.filter((c) => c !== "-" && c !== "u").length;
+    const text = applicable ? `${codes.filter(rnn.passes).length} of ${applicable} pass` : "nobody can express it";
+    return rnn.el("span", { class: "small soft" }, text);
   }
   function note(result, k) {
     const detail = result.details[k];
