@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +16,7 @@ from rnn_conformance.judging.bench import Bench
 from rnn_conformance.results.record import Record
 from rnn_conformance.running.adapter_ref import AdapterRef
 from rnn_conformance.running.remote import RemoteAdapter
-from rnn_conformance.running.session import Limits, Session
+from rnn_conformance.running.session import Limits, Session, resident
 from rnn_conformance.running.worker import run_case
 from rnn_conformance.selection import compile_selection
 from rnn_fixtures.case import Case
@@ -140,3 +142,22 @@ def test_an_adapter_that_never_describes_itself_cannot_start(
 def test_a_program_that_does_not_speak_the_protocol_cannot_start(program: str, reason: str) -> None:
     with Session(AdapterRef(program, program)) as session, pytest.raises(AdapterUnavailable, match=reason):
         RemoteAdapter(session)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_memory_is_that_of_the_whole_family() -> None:
+    """Also of a grandchild, which a thread has started."""
+    big = "held = bytearray(200 << 20); print(flush=True); input()"
+    child = f"""
+import subprocess, sys, threading
+thread = threading.Thread(target=lambda: subprocess.run([sys.executable, "-c", {big!r}]))
+thread.start()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert resident(process.pid) > 200 << 20
+        process.stdin.write(b"\n")

@@ -411,10 +411,23 @@ def _end_orphans(others: frozenset[int]) -> None:
             os.waitpid(pid, 0)
 
 
+def _listed(pid: int) -> list[int]:
+    """A process with its descendants as the kernel lists them, which is quick; some may be missing while processes come and go."""
+    if not Path(f"/proc/{pid}/task/{pid}/children").exists():  # a kernel without these lists
+        return [pid, *descendants(pid)]
+    found = [pid]
+    for each in found:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{each}/task"):
+                with suppress(OSError):
+                    found += map(int, Path(f"/proc/{each}/task/{thread}/children").read_text("ascii").split())
+    return found
+
+
 def resident(pid: int) -> int:
     """Resident bytes of a process and its descendants; 0 where there is no /proc."""
     total = 0
-    for each in (pid, *descendants(pid)):
+    for each in _listed(pid):
         with suppress(OSError, ValueError, IndexError):
             total += int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1]) * os.sysconf(
                 "SC_PAGE_SIZE"
