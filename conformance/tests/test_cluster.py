@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import cli
 from rnn_conformance.errors import ConfigurationError
 from rnn_conformance.results.database import Results
 from rnn_conformance.running import cluster as clusters
@@ -197,21 +198,11 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_command(tmp_path: Path, fleet: _Fleet) -> None:
     fleet.worker()
-    command = [
-        sys.executable,
-        "-m",
-        "rnn_conformance",
-        "run",
-        "--adapter",
-        "numpy",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    command = ["run", "--adapter", "numpy", "--out", str(tmp_path / "out")]
     selection = (
         "family=forward and layer=LSTM and size=small and activation=tanh and recurrent_activation=relu"
     )
-    more = ["--tier", "full", "--select", selection, "--cluster", str(fleet.file)]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=300, check=False)
+    done = cli(*command, "--tier", "full", "--select", selection, "--cluster", str(fleet.file))
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(done.stdout)["runs"]
     assert entry["verdicts"] == {"pass": entry["selected"]}
@@ -222,7 +213,5 @@ def test_the_command(tmp_path: Path, fleet: _Fleet) -> None:
         (["--resource", "cuda=1"], "--cluster"),
         (["--cluster", str(fleet.file), "--resource", "cuda=much"], "NAME=AMOUNT"),
     ):
-        refused = subprocess.run(
-            [*command, "--tier", "smoke", *wrong], capture_output=True, text=True, timeout=300, check=False
-        )
+        refused = cli(*command, "--tier", "smoke", *wrong)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
