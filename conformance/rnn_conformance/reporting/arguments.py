@@ -33,11 +33,16 @@ class Cell:
     reason: str
 
     @property
+    def is_counted(self) -> bool:
+        """Whether there are verdicts to count."""
+        return bool(self.counts) and set(self.counts) != {"unsupported"}
+
+    @property
     def text(self) -> str:
         """Counts of the verdicts, or why the framework cannot express the argument."""
         if not self.counts:
             return self.reason or "no result"
-        if set(self.counts) == {"unsupported"}:
+        if not self.is_counted:
             return f"not expressible: {self.reason}"
         return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.most_common())
 

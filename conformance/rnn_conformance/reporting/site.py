@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -158,15 +159,24 @@ class _Site:
     @cached_property
     def _arguments(self) -> list[dict[str, Any]]:
         """The table of arguments, with a cell for each view."""
-        return [
-            {
-                "name": item.name,
-                "clauses": item.clauses,
-                "cases": len(item.cases),
-                "cells": [arguments.cell(item, v.run.dtype, v.columns) for v in self.views],
-            }
-            for item in arguments.listed(domain(), list(self.cases.values()))
-        ]
+        rows = []
+        for item in arguments.listed(domain(), list(self.cases.values())):
+            cells = [arguments.cell(item, v.run.dtype, v.columns) for v in self.views]
+            # A reason that an adapter's neighbouring columns have in common is told once; counts are each column's own.
+            said = [
+                (view.newest.adapter, cell.text, number * cell.is_counted)
+                for number, (view, cell) in enumerate(zip(self.views, cells, strict=True))
+            ]
+            rows.append(
+                {
+                    "name": item.name,
+                    "clauses": item.clauses,
+                    "cases": len(item.cases),
+                    "cells": cells,
+                    "spans": [(text, len([*same])) for (_, text, _), same in groupby(said)],
+                }
+            )
+        return rows
 
     def _pages(self) -> Iterator[tuple[str, str]]:
         told, runs = headline(self.history), [view.newest for view in self.views]
