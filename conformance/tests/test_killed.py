@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,4 +110,44 @@ def test_asked_to_end_is_interrupted(tmp_path: Path, number: signal.Signals, mom
         pytest.skip("it was done before")
     assert process.returncode in (130, -number), err  # the latter while Python itself was starting
     assert b"Traceback" not in err, err.decode()
+    assert_nothing_left(tmp_path)
+
+
+def test_a_judge_leaves_with_its_parent_whatever_stands_in_the_way() -> None:
+    """Two threads may be closing a session at the same moment, of which one then fails."""
+    code = """
+import threading, time
+from types import SimpleNamespace
+from rnn_conformance.running import worker
+
+def close():
+    raise OSError("Bad file descriptor")
+
+worker._sessions.append(SimpleNamespace(close=close))
+parent = SimpleNamespace(join=lambda: None)
+threading.Thread(target=worker._leave_with, args=(parent,), daemon=True).start()
+time.sleep(30)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_judge_that_is_asked_to_end_ends(tmp_path: Path) -> None:
+    """Also in the middle of a case; its parent begins that again in another."""
+    process = start(tmp_path)
+    judge = None
+    deadline = time.monotonic() + 60
+    while judge is None and process.poll() is None and time.monotonic() < deadline:
+        for entry in left_behind(tmp_path):
+            command = Path(f"/proc/{entry}/cmdline")
+            with suppress(OSError):
+                if b"spawn_main" in command.read_bytes():
+                    judge = int(entry)
+    assert judge is not None
+    time.sleep(1.5)
+    with suppress(ProcessLookupError):
+        os.kill(judge, signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
     assert_nothing_left(tmp_path)

@@ -324,9 +324,10 @@ class Session:
         process, self._process = self._process, None
         for name in ("_requests", "_answers"):
             descriptor = getattr(self, name)
+            setattr(self, name, -1)
             if descriptor >= 0:
-                os.close(descriptor)
-                setattr(self, name, -1)
+                with suppress(OSError):  # another thread, which ends this process, may have been quicker
+                    os.close(descriptor)
         if process is None:
             return
         started = descendants(process.pid)

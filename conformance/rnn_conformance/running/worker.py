@@ -9,11 +9,11 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import parent_process
@@ -46,7 +46,7 @@ def start(stop: Any, limits: Limits) -> None:
     global _stop, _limits
     _stop, _limits = stop, limits
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: _leave())  # an exception would be taken for the task's
     die_with_parent()
     parent = parent_process()
     if parent is not None:
@@ -55,13 +55,23 @@ def start(stop: Any, limits: Limits) -> None:
 
 def _leave_with(parent: Any) -> None:
     parent.join()
-    _end_sessions()
-    os._exit(1)
+    _leave()
+
+
+def _leave() -> None:
+    """End this process at once, and the adapters' with it."""
+    try:
+        _end_sessions()
+    finally:
+        os._exit(1)
 
 
 def _end_sessions() -> None:
     for session in _sessions:
-        session.close()
+        with suppress(
+            Exception
+        ):  # another thread may be closing it: the others, and this process, end all the same
+            session.close()
 
 
 _sessions: list[Session] = []
