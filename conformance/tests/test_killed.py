@@ -144,6 +144,7 @@ def test_a_judge_that_is_asked_to_end_ends(tmp_path: Path) -> None:
             with suppress(OSError):
                 if b"spawn_main" in command.read_bytes():
                     judge = int(entry)
+        time.sleep(0.05)
     assert judge is not None
     time.sleep(1.5)
     with suppress(ProcessLookupError):

@@ -417,7 +417,7 @@ def _listed(pid: int) -> list[int]:
     if not Path(f"/proc/{pid}/task/{pid}/children").exists():  # a kernel without these lists
         return [pid, *descendants(pid)]
     found = [pid]
-    for each in found:
+    for each in found:  # which grows by their children meanwhile
         with suppress(OSError):
             for thread in os.listdir(f"/proc/{each}/task"):
                 with suppress(OSError):

@@ -60,10 +60,8 @@ def _leave_with(parent: Any) -> None:
 
 def _leave() -> None:
     """End this process at once, and the adapters' with it."""
-    try:
-        _end_sessions()
-    finally:
-        os._exit(1)
+    _end_sessions()
+    os._exit(1)
 
 
 def _end_sessions() -> None:

@@ -6,6 +6,7 @@ rnn.start(async () => {
   const implementations = [...form.elements.implementation.options].filter((o) => o.value).map((o) => ({ slug: o.value, label: o.textContent }));
   const SHOWN = 400;
   const order = (code) => rnn.bad(code) ? 0 : code === "k" ? 1 : rnn.passes(code) ? 2 : code === "u" ? 3 : 4;
+  const applicable = (code) => code !== "-" && code !== "u";
   let cases;
 
   async function update() {
@@ -27,11 +28,11 @@ rnn.start(async () => {
     place.replaceChildren(...kept.slice(0, SHOWN).map(({ k, codes }) => rnn.el("li", {},
       shown.length === 1 ? rnn.badge(codes[0]) : null,
       rnn.el("a", { href: rnn.address(cases.id[k]) }, rnn.el("code", {}, cases.id[k])),
-      shown.length === 1 ? note(results[0], k) : [share(codes), ...codes.map((c, i) => rnn.passes(c) || c === "-" || c === "u" ? null : rnn.el("span", { class: "small soft" }, `${shown[i].label} `, rnn.badge(c)))])));
+      shown.length === 1 ? note(results[0], k) : [share(codes), ...codes.map((c, i) => rnn.passes(c) || !applicable(c) ? null : rnn.el("span", { class: "small soft" }, `${shown[i].label} `, rnn.badge(c)))])));
   }
   function share(codes) {
-    const applicable = codes.filter((c) => c !== "-" && c !== "u").length;
-    const text = applicable ? `${codes.filter(rnn.passes).length} of ${applicable} pass` : "nobody can express it";
+    const count = codes.filter(applicable).length;
+    const text = count ? `${codes.filter(rnn.passes).length} of ${count} pass` : "nobody can express it";
     return rnn.el("span", { class: "small soft" }, text);
   }
   function note(result, k) {
